@@ -1,0 +1,2 @@
+//! Converge: a configuration agent for Linux fleets.
+fn main() {}

@@ -1,0 +1,1 @@
+//! One run: order, guards, observe, diff, apply, verify, notifications, journal, events, report.

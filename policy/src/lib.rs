@@ -1,0 +1,1 @@
+//! Cookbooks to graph, graph to catalog. Pure: takes bytes, gives values.

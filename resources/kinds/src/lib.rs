@@ -1,0 +1,1 @@
+//! What each kind of resource means: file, directory, link, package, service, user, group, execute.

@@ -1,0 +1,1 @@
+//! System tests on booted machines, scenarios, fault tests, tidy rules.

@@ -1,0 +1,1 @@
+//! Real booted Debian machines for system tests.

@@ -1,0 +1,2 @@
+//! Everything the project does around the code.
+fn main() {}
