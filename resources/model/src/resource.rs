@@ -1,0 +1,168 @@
+//! The contract of a resource.
+
+use std::any::Any;
+use std::fmt;
+
+use crate::change::Changes;
+use crate::error::{Error, ErrorKind, Result};
+use crate::path::AbsPath;
+use crate::system::System;
+use crate::system::packages::Transaction;
+
+/// Something on a machine that resources give or need. Order is found through it, and what to observe again.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Key {
+    /// A path. Needing one means it or, where nobody declares it, its nearest declared ancestor.
+    Path(AbsPath),
+    /// A user by name.
+    User(String),
+    /// A group by name.
+    Group(String),
+    /// A package by name.
+    Package(String),
+    /// Where packages come from: sources, pins and keys of the package manager.
+    PackageSources,
+    /// A unit, with its suffix.
+    Unit(String),
+    /// Anything at all: a command, a package's scripts. Only ever given, never needed.
+    Everything,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Path(path) => write!(f, "path {path}"),
+            Key::User(name) => write!(f, "user {name}"),
+            Key::Group(name) => write!(f, "group {name}"),
+            Key::Package(name) => write!(f, "package {name}"),
+            Key::PackageSources => f.write_str("package sources"),
+            Key::Unit(name) => write!(f, "unit {name}"),
+            Key::Everything => f.write_str("everything"),
+        }
+    }
+}
+
+/// What a resource gives and needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// What exists, or differs, because of it. Who needs one of these converges after it, and is observed again when
+    /// it was changed.
+    pub gives: Vec<Key>,
+    /// What must be right before it can be.
+    pub needs: Vec<Key>,
+}
+
+/// What a kind implements for one declared resource.
+///
+/// It knows no dry run: a plan is the same calls over a [`System`] that keeps the changes in memory.
+pub trait Resource: Send + Sync + 'static {
+    /// What was observed. "Absent" is a state.
+    type State: Send + Sync + 'static;
+
+    /// Looks at the machine, and only looks.
+    ///
+    /// # Errors
+    /// Where it could not tell. "Could not tell" is never "absent".
+    fn observe(&self, system: &dyn System) -> Result<Self::State>;
+
+    /// What differs between what is desired and `state`. Pure and total; empty means up to date.
+    fn diff(&self, state: &Self::State) -> Changes;
+
+    /// Makes exactly `changes`, which were computed from `state`. Safe to repeat after a crash at any point.
+    ///
+    /// # Errors
+    /// The first step that failed; what was done until then stays, and the next run goes on from there.
+    fn apply(&self, system: &dyn System, state: &Self::State, changes: &Changes) -> Result<()>;
+
+    /// What the resource gives and needs.
+    fn footprint(&self) -> Footprint;
+
+    /// Carries out a notification: `reload`, `restart`, `run`. The names come from the kind's schema.
+    ///
+    /// # Errors
+    /// Where it failed, or where the kind has no such action.
+    fn act(&self, _system: &dyn System, action: &str) -> Result<()> {
+        Err(Error::new(
+            ErrorKind::Invalid,
+            "carry out",
+            format!("the action `{action}`"),
+            "the kind has no such action",
+        ))
+    }
+
+    /// The changes as a package transaction that may be joined with its neighbours'; nothing for other kinds.
+    /// Where it is something, carrying out the transaction is the same as [`apply`](Resource::apply).
+    fn transaction(&self, _state: &Self::State, _changes: &Changes) -> Option<Transaction> {
+        None
+    }
+}
+
+/// An observation, with what differs from what is desired.
+pub struct Observed {
+    /// What differs.
+    pub changes: Changes,
+    state: Box<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observed").field("changes", &self.changes).finish_non_exhaustive()
+    }
+}
+
+/// A [`Resource`] of any kind, as the engine holds it.
+pub trait AnyResource: Send + Sync {
+    /// Observes, and compares with what is desired.
+    ///
+    /// # Errors
+    /// As [`Resource::observe`].
+    fn observe(&self, system: &dyn System) -> Result<Observed>;
+
+    /// Makes the changes that were observed.
+    ///
+    /// # Errors
+    /// As [`Resource::apply`].
+    fn apply(&self, system: &dyn System, observed: &Observed) -> Result<()>;
+
+    /// As [`Resource::footprint`].
+    fn footprint(&self) -> Footprint;
+
+    /// As [`Resource::act`].
+    ///
+    /// # Errors
+    /// As [`Resource::act`].
+    fn act(&self, system: &dyn System, action: &str) -> Result<()>;
+
+    /// As [`Resource::transaction`].
+    fn transaction(&self, observed: &Observed) -> Option<Transaction>;
+}
+
+impl<R: Resource> AnyResource for R {
+    fn observe(&self, system: &dyn System) -> Result<Observed> {
+        let state = Resource::observe(self, system)?;
+        let changes = self.diff(&state);
+        Ok(Observed { changes, state: Box::new(state) })
+    }
+
+    fn apply(&self, system: &dyn System, observed: &Observed) -> Result<()> {
+        match observed.state.downcast_ref::<R::State>() {
+            Some(state) => Resource::apply(self, system, state, &observed.changes),
+            None => {
+                Err(Error::new(ErrorKind::Invalid, "apply", "the changes", "they were observed by another resource"))
+            }
+        }
+    }
+
+    fn footprint(&self) -> Footprint {
+        Resource::footprint(self)
+    }
+
+    fn act(&self, system: &dyn System, action: &str) -> Result<()> {
+        Resource::act(self, system, action)
+    }
+
+    fn transaction(&self, observed: &Observed) -> Option<Transaction> {
+        let state = observed.state.downcast_ref::<R::State>()?;
+        Resource::transaction(self, state, &observed.changes)
+    }
+}

@@ -1,0 +1,236 @@
+//! The schema of a kind: one table from which the compiler's checks, the editors' JSON Schema and the docs come.
+
+use std::collections::BTreeMap;
+
+use crate::value::Value;
+
+/// The type of a property, for people and for JSON Schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TypeSchema {
+    /// `true` or `false`.
+    Boolean,
+    /// An integer within bounds, both included.
+    Integer {
+        /// The least.
+        minimum: i64,
+        /// The greatest.
+        maximum: i64,
+    },
+    /// Text; `pattern` is a regular expression for editors (the decoder has the last word), `what` names it for people.
+    Text {
+        /// What it is: "path", "user name", "duration".
+        what: &'static str,
+        /// A JSON Schema pattern, where one says anything useful.
+        pattern: Option<&'static str>,
+    },
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A list of these.
+    List(Box<TypeSchema>),
+    /// A map from names to these.
+    Map(Box<TypeSchema>),
+    /// Any of these.
+    Either(Vec<TypeSchema>),
+    /// Text or bytes that become a file. A kind with such a property also takes `template` with `vars`, and `source`.
+    Content,
+    /// Any value.
+    Any,
+}
+
+/// One property of a kind.
+#[derive(Clone, Debug)]
+pub struct PropertySchema {
+    /// Its name in a recipe.
+    pub name: &'static str,
+    /// What it means, in sentences.
+    pub doc: &'static str,
+    /// Its type.
+    pub ty: TypeSchema,
+    /// Whether a resource without it is an error.
+    pub required: bool,
+    /// What it is when nothing is written.
+    pub default: Option<Value>,
+    /// Checks a value in every respect that needs no machine.
+    pub check: fn(&Value) -> Result<(), String>,
+}
+
+/// What the name of a resource of a kind may be.
+#[derive(Clone, Copy, Debug)]
+pub struct NameSchema {
+    /// What the name is: "absolute path", "unit name".
+    pub what: &'static str,
+    /// Checks a name.
+    pub check: fn(&str) -> Result<(), String>,
+}
+
+/// A kind, as an author sees it.
+#[derive(Clone, Debug)]
+pub struct KindSchema {
+    /// Its name: `file`.
+    pub name: &'static str,
+    /// What it is, in sentences.
+    pub doc: &'static str,
+    /// What its resources are called.
+    pub names: NameSchema,
+    /// Its properties, in the order of the docs.
+    pub properties: Vec<PropertySchema>,
+    /// What a notification may ask of it, each with its meaning.
+    pub actions: &'static [(&'static str, &'static str)],
+    /// A small recipe that uses it.
+    pub example: &'static str,
+}
+
+impl KindSchema {
+    /// The property called `name`.
+    pub fn property(&self, name: &str) -> Option<&PropertySchema> {
+        self.properties.iter().find(|property| property.name == name)
+    }
+
+    /// The property that holds content, if the kind has one.
+    pub fn content_property(&self) -> Option<&PropertySchema> {
+        self.properties.iter().find(|property| property.ty == TypeSchema::Content)
+    }
+
+    /// Whether a notification may ask for `action`.
+    pub fn has_action(&self, action: &str) -> bool {
+        self.actions.iter().any(|(name, _)| *name == action)
+    }
+}
+
+/// The properties of one resource, decoded. Written with [`properties!`](crate::properties!).
+pub trait Properties: Sized {
+    /// The table.
+    fn schema() -> Vec<PropertySchema>;
+
+    /// Decodes the values of one resource.
+    ///
+    /// # Errors
+    /// Names the property and says what is wrong with it: unknown, missing, or of the wrong type.
+    fn decode(values: &BTreeMap<String, Value>) -> Result<Self, String>;
+}
+
+/// Declares the properties of a kind: the struct, its schema and its decoder, from one table.
+///
+/// A field is required unless its type is an `Option` or it has a default after `=`.
+///
+/// ```
+/// converge_model::properties! {
+///     /// What a beacon takes.
+///     pub struct BeaconProperties {
+///         /// Where it shines.
+///         pub at: converge_model::AbsPath,
+///         /// How often a minute.
+///         pub rate: i64 = 6,
+///         /// What it says.
+///         pub text: Option<String>,
+///     }
+/// }
+/// use converge_model::{Properties, Value};
+/// let values = [("at".to_owned(), Value::from("/srv"))].into();
+/// assert_eq!(BeaconProperties::decode(&values).unwrap().rate, 6);
+/// assert_eq!(BeaconProperties::schema().len(), 3);
+/// ```
+#[macro_export]
+macro_rules! properties {
+    (
+        $(#[doc = $outer:literal])*
+        $visibility:vis struct $name:ident {
+            $( $(#[doc = $doc:literal])* pub $field:ident : $ty:ty $(= $default:expr)? ),* $(,)?
+        }
+    ) => {
+        $(#[doc = $outer])*
+        #[derive(Clone, Debug)]
+        $visibility struct $name {
+            $( $(#[doc = $doc])* pub $field: $ty, )*
+        }
+
+        impl $crate::Properties for $name {
+            fn schema() -> Vec<$crate::PropertySchema> {
+                vec![$( $crate::PropertySchema {
+                    name: stringify!($field),
+                    doc: concat!($($doc, "\n"),*).trim(),
+                    ty: <$ty as $crate::PropertyType>::schema(),
+                    required: $crate::properties!(@required $ty $(, $default)?),
+                    default: $crate::properties!(@default $($default)?),
+                    check: |value| <$ty as $crate::PropertyType>::from_value(value).map(drop),
+                }, )*]
+            }
+
+            fn decode(
+                values: &::std::collections::BTreeMap<String, $crate::Value>,
+            ) -> ::std::result::Result<Self, String> {
+                const NAMES: &[&str] = &[$(stringify!($field)),*];
+                if let Some(unknown) = values.keys().find(|key| !NAMES.contains(&key.as_str())) {
+                    return Err(format!("unknown property `{unknown}`"));
+                }
+                Ok(Self { $(
+                    $field: match values.get(stringify!($field)) {
+                        Some(value) => <$ty as $crate::PropertyType>::from_value(value)
+                            .map_err(|error| format!("property `{}`: {error}", stringify!($field)))?,
+                        None => $crate::properties!(@missing $field, $ty $(, $default)?),
+                    },
+                )* })
+            }
+        }
+    };
+    (@required $ty:ty) => { <$ty as $crate::PropertyType>::missing().is_none() };
+    (@required $ty:ty, $default:expr) => { false };
+    (@default) => { None };
+    (@default $default:expr) => { Some($crate::Value::from($default)) };
+    (@missing $field:ident, $ty:ty) => {
+        <$ty as $crate::PropertyType>::missing()
+            .ok_or_else(|| format!("property `{}` is missing", stringify!($field)))?
+    };
+    (@missing $field:ident, $ty:ty, $default:expr) => { $default };
+}
+
+/// Declares a property that takes one of a few words: the enum, its schema and its decoder, from one table.
+///
+/// ```
+/// converge_model::choice! {
+///     /// Whether it is there.
+///     pub enum Ensure { Present = "present", Absent = "absent" }
+/// }
+/// use converge_model::{PropertyType, Value};
+/// assert_eq!(Ensure::from_value(&Value::from("absent")), Ok(Ensure::Absent));
+/// assert!(Ensure::from_value(&Value::from("gone")).is_err());
+/// ```
+#[macro_export]
+macro_rules! choice {
+    (
+        $(#[doc = $outer:literal])*
+        $visibility:vis enum $name:ident { $( $(#[doc = $doc:literal])* $variant:ident = $word:literal ),* $(,)? }
+    ) => {
+        $(#[doc = $outer])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $visibility enum $name {
+            $( $(#[doc = $doc])* #[doc = concat!("Written `", $word, "`.")] $variant, )*
+        }
+
+        impl $name {
+            /// The word for it in a recipe.
+            $visibility fn word(self) -> &'static str {
+                match self { $( Self::$variant => $word, )* }
+            }
+        }
+
+        impl From<$name> for $crate::Value {
+            fn from(choice: $name) -> Self {
+                $crate::Value::from(choice.word())
+            }
+        }
+
+        impl $crate::PropertyType for $name {
+            fn schema() -> $crate::TypeSchema {
+                $crate::TypeSchema::OneOf(&[$($word),*])
+            }
+
+            fn from_value(value: &$crate::Value) -> ::std::result::Result<Self, String> {
+                match value.as_str() {
+                    $( Some($word) => Ok(Self::$variant), )*
+                    _ => Err(format!("{value} is not one of {}", [$(concat!("`", $word, "`")),*].join(", "))),
+                }
+            }
+        }
+    };
+}
