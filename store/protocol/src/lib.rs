@@ -1,1 +1,32 @@
-//! Wire types of the store's HTTP API, versioned.
+//! Wire types of the store's HTTP API, version 1: JSON under `/v1`, errors as RFC 9457 problem documents.
+//!
+//! A node authorizes itself with the token it got when it enrolled, an operator with an operator token: both as
+//! `Authorization: Bearer …`. Every document ignores fields it does not know, so that a newer side can add some.
+//!
+//! # Current limitations
+//!
+//! - Tokens travel as they are, and revisions are not signed: the store listens on loopback only.
+
+pub mod limits;
+pub mod node;
+pub mod policy;
+pub mod problem;
+pub mod report;
+
+pub use node::{Assignment, EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeView};
+pub use policy::{GroupAssignment, Manifest, MissingBlobs, PolicyView, RevisionView};
+pub use problem::Problem;
+pub use report::{ReportFilter, ReportSummary};
+
+/// The header that says which version of the software asks. Only for people who read logs.
+pub const AGENT_HEADER: &str = "converge-agent";
+
+/// One page of a longer list.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Page<T> {
+    /// The items, in the list's order.
+    pub items: Vec<T>,
+    /// What to ask for as `after` to get the next page; nothing where this is the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}

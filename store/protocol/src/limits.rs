@@ -1,0 +1,43 @@
+//! What the store takes at most. A client that knows them need not be told.
+
+/// Bytes of a body that is not a blob, decompressed.
+pub const BODY_BYTES: usize = 16 << 20;
+/// Bytes of one blob.
+pub const BLOB_BYTES: u64 = 4 << 30;
+/// Bytes of the name of a node, policy, group or tag: `[a-zA-Z0-9][a-zA-Z0-9._-]*`.
+pub const NAME_BYTES: usize = 128;
+/// Seconds for which the store holds a request that waits for a change, whatever was asked for.
+pub const WAIT_SECONDS: u64 = 55;
+/// Items of a page, whatever was asked for.
+pub const PAGE_ITEMS: usize = 500;
+/// Digests in one question for missing blobs.
+pub const MISSING_DIGESTS: usize = 20_000;
+
+/// Checks the name of a node, policy, group or tag.
+///
+/// # Errors
+/// Says which rule the name breaks.
+pub fn check_name(what: &str, name: &str) -> Result<(), String> {
+    let mut letters = name.bytes();
+    let good = letters.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && letters.all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-'))
+        && name.len() <= NAME_BYTES;
+    if good {
+        Ok(())
+    } else {
+        Err(format!(
+            "{name:?} is not the name of a {what} (a letter or digit first, then letters, digits, `.`, `_`, `-`; at most {NAME_BYTES})"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn names_that_could_be_paths_or_markup_are_refused() {
+        assert!(super::check_name("node", "web-1.example").is_ok());
+        for wrong in ["", ".", "..", "a/b", "-x", "a b", "<b>", "é", &"a".repeat(129)] {
+            assert!(super::check_name("node", wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

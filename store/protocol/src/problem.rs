@@ -1,0 +1,37 @@
+//! An error of the API: an RFC 9457 problem document, `application/problem+json`.
+
+use serde::{Deserialize, Serialize};
+
+/// The media type of a problem document.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What went wrong with a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable word for programs: `unknown-revision`. Relative to the API's documentation.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What sort of problem it is, in a few words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was attempted, on what, why it failed, what to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The request, as the store's log names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+}
+
+impl Problem {
+    /// A problem of a kind.
+    pub fn new(status: u16, kind: &str, title: impl Into<String>) -> Self {
+        Self { kind: kind.to_owned(), title: title.into(), status, detail: None, request: None }
+    }
+
+    /// The same, saying more.
+    #[must_use]
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+}
