@@ -2,7 +2,7 @@
 //!
 //! - What a cookbook says: [`Value`], [`ResourceId`], [`Diagnostic`], the schema of a kind ([`KindSchema`], [`properties!`]).
 //! - What a kind promises: [`Resource`] over a [`System`], [`Changes`], [`Footprint`].
-//! - What travels: [`Catalog`], [`Report`], [`Event`].
+//! - What travels: [`Graph`], [`Catalog`], [`Report`], [`Event`].
 //!
 //! # Current limitations
 //!
@@ -16,8 +16,10 @@ pub mod clock;
 pub mod diagnostic;
 pub mod digest;
 pub mod duration;
+pub mod dynamic;
 pub mod error;
 pub mod event;
+pub mod graph;
 pub mod id;
 pub mod kind;
 pub mod order;
@@ -38,8 +40,10 @@ pub use clock::{Clock, Timestamp};
 pub use diagnostic::{Diagnostic, Severity, SourceSpan};
 pub use digest::{BlobRef, Digest};
 pub use duration::Span;
+pub use dynamic::Dynamic;
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Event, EventSink};
+pub use graph::Graph;
 pub use id::{ResourceId, RunId};
 pub use kind::{Kind, Kinds, ResourceSpec};
 pub use outcome::Outcome;
