@@ -1,0 +1,4 @@
+//! The real machine.
+
+pub mod packages;
+pub mod services;

@@ -1,0 +1,1 @@
+//! Packages of the distribution: what is installed, and the transactions that change it.
