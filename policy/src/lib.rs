@@ -1,1 +1,14 @@
 //! Cookbooks to graph, graph to catalog. Pure: takes bytes, gives values.
+//!
+//! - [`Repository`]: the files of a policy repository, in memory.
+//! - [`common`]: the properties that every kind has.
+//!
+//! # Current limitations
+//!
+//! - No lock files and no foreign cookbook sources: every cookbook is in the repository, in one version.
+//! - No queries, exports, secrets or signatures.
+
+pub mod common;
+pub mod repository;
+
+pub use repository::{FileData, Repository};
