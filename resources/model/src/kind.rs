@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use crate::declared::{Declared, NothingDeclared};
 use crate::duration::Span;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::ResourceId;
 use crate::resource::AnyResource;
-use crate::schema::KindSchema;
+use crate::schema::{KindSchema, Properties};
 use crate::value::Value;
 
-/// What a kind gets to build one resource from.
-#[derive(Clone, Debug, PartialEq)]
+/// What a kind gets to build one resource from. Made with [`ResourceSpec::new`], so that what is added here later has a
+/// default.
+#[derive(Clone, Copy, Debug)]
 pub struct ResourceSpec<'a> {
     /// Its identity.
     pub id: &'a ResourceId,
@@ -18,6 +20,28 @@ pub struct ResourceSpec<'a> {
     pub properties: &'a BTreeMap<String, Value>,
     /// How long one step of it may take, where the recipe says so.
     pub timeout: Option<Span>,
+    /// What else the catalog declares: a directory that purges asks it what to keep.
+    pub declared: &'a dyn Declared,
+}
+
+impl<'a> ResourceSpec<'a> {
+    /// A resource with these properties, no timeout, and nothing else declared.
+    pub fn new(id: &'a ResourceId, properties: &'a BTreeMap<String, Value>) -> Self {
+        Self { id, properties, timeout: None, declared: &NothingDeclared }
+    }
+
+    /// The properties, decoded.
+    ///
+    /// # Errors
+    /// Names the resource, the property, and what is wrong with it.
+    pub fn decode<P: Properties>(&self) -> Result<P> {
+        P::decode(self.properties).map_err(|cause| self.invalid(cause))
+    }
+
+    /// The error that the resource is declared wrongly because of `cause`.
+    pub fn invalid(&self, cause: impl std::fmt::Display) -> Error {
+        Error::new(ErrorKind::Invalid, "use", self.id, cause)
+    }
 }
 
 /// One kind: a row of the registry.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::path::AbsPath;
 use crate::value::Value;
 
 /// The type of a property, for people and for JSON Schema.
@@ -61,6 +62,14 @@ pub struct NameSchema {
     pub what: &'static str,
     /// Checks a name.
     pub check: fn(&str) -> Result<(), String>,
+    /// Whether the name is the path that is managed: a directory that purges keeps it.
+    pub is_path: bool,
+}
+
+impl NameSchema {
+    /// Names that are the absolute path of what is managed.
+    pub const PATH: Self =
+        Self { what: "absolute path", check: |name| name.parse::<AbsPath>().map(drop), is_path: true };
 }
 
 /// A kind, as an author sees it.
@@ -109,6 +118,15 @@ pub trait Properties: Sized {
     fn decode(values: &BTreeMap<String, Value>) -> Result<Self, String>;
 }
 
+/// The name of the property that a field declares: `r#type` is `type`.
+#[doc(hidden)]
+pub const fn property_name(field: &'static str) -> &'static str {
+    match field.as_bytes() {
+        [b'r', b'#', ..] => field.split_at(2).1,
+        _ => field,
+    }
+}
+
 /// Declares the properties of a kind: the struct, its schema and its decoder, from one table.
 ///
 /// A field is required unless its type is an `Option` or it has a default after `=`.
@@ -123,12 +141,14 @@ pub trait Properties: Sized {
 ///         pub rate: i64 = 6,
 ///         /// What it says.
 ///         pub text: Option<String>,
+///         /// A word of Rust's own is written raw: the property is `type`.
+///         pub r#type: Option<String>,
 ///     }
 /// }
 /// use converge_model::{Properties, Value};
 /// let values = [("at".to_owned(), Value::from("/srv"))].into();
 /// assert_eq!(BeaconProperties::decode(&values).unwrap().rate, 6);
-/// assert_eq!(BeaconProperties::schema().len(), 3);
+/// assert_eq!(BeaconProperties::schema()[3].name, "type");
 /// ```
 #[macro_export]
 macro_rules! properties {
@@ -147,7 +167,7 @@ macro_rules! properties {
         impl $crate::Properties for $name {
             fn schema() -> Vec<$crate::PropertySchema> {
                 vec![$( $crate::PropertySchema {
-                    name: stringify!($field),
+                    name: $crate::schema::property_name(stringify!($field)),
                     doc: concat!($($doc, "\n"),*).trim(),
                     ty: <$ty as $crate::PropertyType>::schema(),
                     required: $crate::properties!(@required $ty $(, $default)?),
@@ -159,14 +179,16 @@ macro_rules! properties {
             fn decode(
                 values: &::std::collections::BTreeMap<String, $crate::Value>,
             ) -> ::std::result::Result<Self, String> {
-                const NAMES: &[&str] = &[$(stringify!($field)),*];
+                const NAMES: &[&str] = &[$($crate::schema::property_name(stringify!($field))),*];
                 if let Some(unknown) = values.keys().find(|key| !NAMES.contains(&key.as_str())) {
                     return Err(format!("unknown property `{unknown}`"));
                 }
                 Ok(Self { $(
-                    $field: match values.get(stringify!($field)) {
+                    $field: match values.get($crate::schema::property_name(stringify!($field))) {
                         Some(value) => <$ty as $crate::PropertyType>::from_value(value)
-                            .map_err(|error| format!("property `{}`: {error}", stringify!($field)))?,
+                            .map_err(|error| {
+                                format!("property `{}`: {error}", $crate::schema::property_name(stringify!($field)))
+                            })?,
                         None => $crate::properties!(@missing $field, $ty $(, $default)?),
                     },
                 )* })
@@ -179,7 +201,9 @@ macro_rules! properties {
     (@default $default:expr) => { Some($crate::Value::from($default)) };
     (@missing $field:ident, $ty:ty) => {
         <$ty as $crate::PropertyType>::missing()
-            .ok_or_else(|| format!("property `{}` is missing", stringify!($field)))?
+            .ok_or_else(|| {
+                format!("property `{}` is missing", $crate::schema::property_name(stringify!($field)))
+            })?
     };
     (@missing $field:ident, $ty:ty, $default:expr) => { $default };
 }
