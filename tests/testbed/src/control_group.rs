@@ -1,0 +1,85 @@
+//! A control group of its own for every machine, so that two machines never share one and a machine can be ended whole.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the testbed makes control groups on the test host; there is no agent here"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Attempt, Result, TestbedError};
+use crate::mounts;
+
+/// The group all machines' groups are below, in every hierarchy.
+const PARENT: &str = "converge-testbed";
+
+/// How long killed processes may take to leave their group.
+const EMPTY: Duration = Duration::from_secs(5);
+
+/// The control group of one machine.
+#[derive(Debug, Clone)]
+pub(crate) struct ControlGroup {
+    id: String,
+}
+
+impl ControlGroup {
+    /// The group of the machine called `id`; made by [`ControlGroup::create`].
+    pub(crate) fn of(id: &str) -> Self {
+        Self { id: id.to_owned() }
+    }
+
+    /// Makes the group in the unified hierarchy and gives the file that takes pids into it.
+    pub(crate) fn create(&self) -> Result<PathBuf> {
+        let unified = mounts::table()?.into_iter().find(|mount| mount.kind == "cgroup2").ok_or_else(|| {
+            TestbedError::new(
+                "no cgroup2 hierarchy is mounted, which a machine with systemd needs; \
+                     mount one: `mount -t cgroup2 none /sys/fs/cgroup`",
+            )
+        })?;
+        let group = unified.target.join(PARENT).join(&self.id);
+        fs::create_dir_all(&group).attempt(|| format!("cannot make the control group {}", group.display()))?;
+        Ok(group.join("cgroup.procs"))
+    }
+
+    /// Kills all that is in the group and removes it from every hierarchy (systemd-nspawn mirrors it into the one
+    /// named systemd where the host carries both versions).
+    pub(crate) fn destroy(&self) -> Result<()> {
+        for mount in mounts::table()? {
+            let group = mount.target.join(PARENT).join(&self.id);
+            if mount.kind.starts_with("cgroup") && group.exists() {
+                remove(&group)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn remove(group: &Path) -> Result<()> {
+    let kill = group.join("cgroup.kill");
+    if kill.exists() {
+        fs::write(&kill, "1").attempt(|| format!("cannot write to {}", kill.display()))?;
+    }
+    let until = Instant::now() + EMPTY;
+    loop {
+        match remove_tree(group) {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() >= until => {
+                return Err(error).attempt(|| format!("cannot remove the control group {}", group.display()));
+            }
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Control groups are removed by directory, leaves first; their files cannot be removed.
+fn remove_tree(group: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(group)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    fs::remove_dir(group)
+}

@@ -1,0 +1,23 @@
+//! Where the testbed keeps its things on the test host: all below `target/testbed`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the testbed reads the environment cargo gives a test process; there is no agent configuration here"
+)]
+
+use std::path::{Path, PathBuf};
+
+/// Cargo's target directory: `CARGO_TARGET_DIR`, else `target` in the workspace this crate was built from.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || {
+            let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+            workspace.canonicalize().unwrap_or(workspace).join("target")
+        },
+        PathBuf::from,
+    )
+}
+
+/// Cached bases, machines, repositories and locks.
+pub(crate) fn testbed() -> PathBuf {
+    target().join("testbed")
+}

@@ -1,0 +1,86 @@
+//! Whether this test host can boot machines; and saying so where it cannot.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::panic,
+    reason = "the switch is for test processes, not for the agent; and a required test that cannot run must fail"
+)]
+
+use std::path::PathBuf;
+
+use nix::unistd::Uid;
+
+use crate::claim::say;
+use crate::error::{Result, TestbedError};
+use crate::places;
+
+/// The programs a test host needs, each with the Debian package that has it. `cargo xtask test` installs what is missing.
+pub const TOOLS: &[(&str, &str)] = &[
+    ("mmdebstrap", "mmdebstrap"),
+    ("systemd-nspawn", "systemd-container"),
+    ("nsenter", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("ip", "iproute2"),
+    ("dpkg-deb", "dpkg"),
+    ("chattr", "e2fsprogs"),
+];
+
+/// The environment variable that makes a test fail which cannot run, where it would only say so.
+const REQUIRED: &str = "CONVERGE_REQUIRE_MACHINES";
+
+/// The environment variable that names the agent to be tested.
+const AGENT: &str = "CONVERGE_BINARY";
+
+/// Whether machines can be booted here. Where not, it says loudly on standard error that the test did not run, and the
+/// test should return. With `CONVERGE_REQUIRE_MACHINES=1` (as `cargo xtask test` sets it) it fails the test instead.
+#[track_caller]
+#[must_use]
+pub fn require_machine() -> bool {
+    let missing = missing();
+    if missing.is_empty() {
+        return true;
+    }
+    let text = format!(
+        "DID NOT RUN: {}: {}; run it by `cargo xtask test` as root",
+        std::thread::current().name().unwrap_or("a system test"),
+        missing.join(", ")
+    );
+    if std::env::var_os(REQUIRED).is_some_and(|value| value == "1") {
+        panic!("{text}");
+    }
+    say(&text);
+    false
+}
+
+/// The agent's binary that system tests copy into machines: what `CONVERGE_BINARY` names, else the one built last, of
+/// `target/release/converge` and `target/debug/converge`.
+///
+/// # Errors
+///
+/// There is none; the error says how to build it.
+pub fn agent_binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(AGENT) {
+        return Ok(PathBuf::from(path));
+    }
+    ["release", "debug"]
+        .into_iter()
+        .map(|profile| places::target().join(profile).join("converge"))
+        .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
+        .max()
+        .map(|(_, path)| path)
+        .ok_or_else(|| TestbedError::new("there is no agent to test; build it: `cargo build --release -p converge`"))
+}
+
+/// What keeps machines from booting here.
+fn missing() -> Vec<String> {
+    let mut missing = Vec::new();
+    if !Uid::effective().is_root() {
+        missing.push("not root".to_owned());
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for (tool, package) in TOOLS {
+        if !std::env::split_paths(&path).any(|directory| directory.join(tool).is_file()) {
+            missing.push(format!("no {tool} (Debian package {package})"));
+        }
+    }
+    missing
+}
