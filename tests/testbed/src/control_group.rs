@@ -46,21 +46,23 @@ impl ControlGroup {
     /// Kills all that is in the group and removes it from every hierarchy (systemd-nspawn mirrors it into the one
     /// named systemd where the host carries both versions).
     pub(crate) fn destroy(&self) -> Result<()> {
-        for mount in mounts::table()? {
-            let group = mount.target.join(PARENT).join(&self.id);
-            if mount.kind.starts_with("cgroup") && group.exists() {
-                remove(&group)?;
+        let groups: Vec<PathBuf> = mounts::table()?
+            .into_iter()
+            .filter(|mount| mount.kind.starts_with("cgroup"))
+            .map(|mount| mount.target.join(PARENT).join(&self.id))
+            .filter(|group| group.exists())
+            .collect();
+        // Only the unified hierarchy can kill, and no hierarchy lets go of a group before its processes ended.
+        for kill in groups.iter().map(|group| group.join("cgroup.kill")) {
+            if kill.exists() {
+                fs::write(&kill, "1").attempt(|| format!("cannot write to {}", kill.display()))?;
             }
         }
-        Ok(())
+        groups.iter().try_for_each(|group| remove(group))
     }
 }
 
 fn remove(group: &Path) -> Result<()> {
-    let kill = group.join("cgroup.kill");
-    if kill.exists() {
-        fs::write(&kill, "1").attempt(|| format!("cannot write to {}", kill.display()))?;
-    }
     let until = Instant::now() + EMPTY;
     loop {
         match remove_tree(group) {

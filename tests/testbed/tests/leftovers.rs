@@ -82,6 +82,11 @@ fn traces(name: &str) -> Vec<String> {
         .collect();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let status = std::fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        // Dead and not yet reaped by the test host's init, which is not the testbed's to do.
+        if status.contains("State:\tZ") {
+            continue;
+        }
         let group = std::fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
         if String::from_utf8_lossy(&command).contains(name) || group.contains(name) {
             traces.push(format!("process {}", entry.path().display()));
