@@ -1,0 +1,96 @@
+//! Publishing: blobs, revisions, and where they are live.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use converge_model::{BlobRef, Digest};
+use converge_protocol::limits::{self, check_name};
+use converge_protocol::{Manifest, MissingBlobs, Page, PolicyView, RevisionView};
+
+use super::App;
+use crate::blobs::Incoming;
+use crate::error::{StoreError, StoreResult};
+
+impl App {
+    /// Which of these blobs are not there.
+    pub(crate) fn missing_blobs(&self, question: MissingBlobs) -> StoreResult<MissingBlobs> {
+        if question.digests.len() > limits::MISSING_DIGESTS {
+            return Err(StoreError::invalid(format!("at most {} digests may be asked for", limits::MISSING_DIGESTS)));
+        }
+        Ok(MissingBlobs { digests: question.digests.into_iter().filter(|digest| !self.blobs.has(digest)).collect() })
+    }
+
+    /// A blob's file and size.
+    pub(crate) fn blob(&self, digest: &Digest) -> StoreResult<(File, u64)> {
+        let file = self.blobs.open_blob(digest)?.ok_or_else(|| StoreError::unknown("blob", digest))?;
+        let size = self.blobs.size(digest)?.ok_or_else(|| StoreError::unknown("blob", digest))?;
+        Ok((file, size))
+    }
+
+    /// Begins to take in a blob.
+    pub(crate) fn receive_blob(&self) -> StoreResult<Incoming> {
+        Ok(self.blobs.receive()?)
+    }
+
+    /// Keeps a blob that came whole, if it is what it should be.
+    pub(crate) fn keep_blob(&self, incoming: Incoming, digest: &Digest) -> StoreResult<BlobRef> {
+        if incoming.digest() != *digest {
+            let found = incoming.digest();
+            return Err(StoreError::invalid(format!("what came has the digest {found}, not {digest}")));
+        }
+        Ok(self.blobs.keep(incoming)?)
+    }
+
+    /// Publishes a revision whose blobs are all there.
+    pub(crate) fn publish(&self, policy: &str, manifest: &Manifest) -> StoreResult<RevisionView> {
+        check_name("policy", policy).map_err(StoreError::invalid)?;
+        if manifest.policy != policy {
+            return Err(StoreError::invalid(format!(
+                "the manifest is of policy {:?}, not {policy:?}",
+                manifest.policy
+            )));
+        }
+        let mut sizes = BTreeMap::new();
+        for blob in std::iter::once(&manifest.graph).chain(&manifest.blobs) {
+            let size = self.blobs.size(&blob.digest)?;
+            let size = size.ok_or_else(|| StoreError::conflict(format!("put blob {} first", blob.digest)))?;
+            if size != blob.size || sizes.insert(blob.digest, size).is_some_and(|other| other != size) {
+                let cause = format!("blob {} has {size} bytes, and the manifest says {}", blob.digest, blob.size);
+                return Err(StoreError::invalid(cause));
+            }
+        }
+        let published = self.database.publish(manifest, self.now())?;
+        if published.new {
+            tracing::info!(policy, serial = published.revision.serial, "revision published");
+        }
+        Ok(published.revision)
+    }
+
+    /// Makes a revision live in a group, and tells the nodes that wait.
+    pub(crate) fn assign(&self, policy: &str, group: &str, serial: u64) -> StoreResult<()> {
+        check_name("group", group).map_err(StoreError::invalid)?;
+        self.database.assign(policy, group, serial, self.now())?;
+        tracing::info!(policy, group, serial, "revision made live");
+        self.wake_held_requests();
+        Ok(())
+    }
+
+    /// Every policy.
+    pub(crate) fn policies(&self) -> StoreResult<Vec<PolicyView>> {
+        self.database.policies()
+    }
+
+    /// A page of a policy's revisions, newest first.
+    pub(crate) fn revisions(&self, policy: &str, before: Option<u64>, limit: usize) -> StoreResult<Page<RevisionView>> {
+        if !self.database.has_policy(policy)? {
+            return Err(StoreError::unknown("policy", policy));
+        }
+        self.database.revisions(policy, before.unwrap_or(u64::MAX), limit)
+    }
+
+    /// One revision.
+    pub(crate) fn revision(&self, policy: &str, serial: u64) -> StoreResult<RevisionView> {
+        let revision = self.database.revision(policy, serial)?;
+        revision.ok_or_else(|| StoreError::unknown("revision", format_args!("{serial} of policy {policy}")))
+    }
+}

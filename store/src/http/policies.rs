@@ -1,0 +1,134 @@
+//! Requests about policies, and the blobs that they consist of.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body as RawBody;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use converge_model::{BlobRef, Digest};
+use converge_protocol::{GroupAssignment, Manifest, MissingBlobs, Page, PolicyView, RevisionView, limits};
+use futures_util::StreamExt;
+use serde::Deserialize;
+use tokio::io::AsyncReadExt;
+
+use super::nodes::PageQuery;
+use super::problems::{Answer, Body};
+use super::{Bearer, Operator};
+use crate::app::App;
+use crate::error::StoreError;
+
+/// Bytes of a blob that are read or written at a time.
+const CHUNK: usize = 256 << 10;
+
+/// The query of a list of revisions.
+#[derive(Deserialize)]
+pub(super) struct RevisionsQuery {
+    after: Option<u64>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>, _: Operator) -> Result<Json<Page<PolicyView>>, Answer> {
+    let items = app.blocking(App::policies).await?;
+    Ok(Json(Page { items, next: None }))
+}
+
+pub(super) async fn publish(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path(policy): Path<String>,
+    Body(manifest): Body<Manifest>,
+) -> Result<Json<RevisionView>, Answer> {
+    Ok(Json(app.blocking(move |app| app.publish(&policy, &manifest)).await?))
+}
+
+pub(super) async fn revisions(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path(policy): Path<String>,
+    Query(query): Query<RevisionsQuery>,
+) -> Result<Json<Page<RevisionView>>, Answer> {
+    let limit = PageQuery::limit(query.limit);
+    Ok(Json(app.blocking(move |app| app.revisions(&policy, query.after, limit)).await?))
+}
+
+pub(super) async fn revision(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path((policy, serial)): Path<(String, u64)>,
+) -> Result<Json<RevisionView>, Answer> {
+    Ok(Json(app.blocking(move |app| app.revision(&policy, serial)).await?))
+}
+
+pub(super) async fn assign(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path((policy, group)): Path<(String, String)>,
+    Body(assignment): Body<GroupAssignment>,
+) -> Result<StatusCode, Answer> {
+    app.blocking(move |app| app.assign(&policy, &group, assignment.serial)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn missing_blobs(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Body(question): Body<MissingBlobs>,
+) -> Result<Json<MissingBlobs>, Answer> {
+    Ok(Json(app.blocking(move |app| app.missing_blobs(question)).await?))
+}
+
+/// Any node, and the operator, may have any blob whose digest they know.
+pub(super) async fn get_blob(
+    State(app): State<Arc<App>>,
+    Bearer(token): Bearer,
+    Path(digest): Path<String>,
+) -> Result<Response, Answer> {
+    let digest: Digest = digest.parse().map_err(StoreError::invalid)?;
+    let (file, size) = app
+        .blocking(move |app| {
+            app.node_of(&token).map(drop).or_else(|_| app.check_operator(&token))?;
+            app.blob(&digest)
+        })
+        .await?;
+    let file = tokio::fs::File::from_std(file);
+    let chunks = futures_util::stream::unfold(file, |mut file| async move {
+        let mut chunk = vec![0; CHUNK];
+        match file.read(&mut chunk).await {
+            Ok(0) => None,
+            Ok(count) => {
+                chunk.truncate(count);
+                Some((Ok(chunk), file))
+            }
+            Err(error) => Some((Err(error), file)),
+        }
+    });
+    let headers =
+        [(header::CONTENT_LENGTH, size.to_string()), (header::CONTENT_TYPE, "application/octet-stream".into())];
+    Ok((headers, RawBody::from_stream(chunks)).into_response())
+}
+
+pub(super) async fn put_blob(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path(digest): Path<String>,
+    body: RawBody,
+) -> Result<Json<BlobRef>, Answer> {
+    let digest: Digest = digest.parse().map_err(StoreError::invalid)?;
+    let mut incoming = app.blocking(|app| app.receive_blob()).await?;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| StoreError::invalid(format!("the blob broke off: {error}")))?;
+        if incoming.size() + chunk.len() as u64 > limits::BLOB_BYTES {
+            return Err(StoreError::too_large(format!("a blob may have {} bytes", limits::BLOB_BYTES)).into());
+        }
+        incoming = app
+            .blocking(move |_| {
+                incoming.write(&chunk)?;
+                Ok(incoming)
+            })
+            .await?;
+    }
+    Ok(Json(app.blocking(move |app| app.keep_blob(incoming, &digest)).await?))
+}

@@ -1,0 +1,42 @@
+//! Requests about reports.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use converge_model::{Report, RunId};
+use converge_protocol::{Page, ReportFilter, ReportSummary};
+
+use super::nodes::PageQuery;
+use super::problems::{Answer, Body};
+use super::{Bearer, Operator};
+use crate::app::App;
+use crate::error::StoreError;
+
+pub(super) async fn add(
+    State(app): State<Arc<App>>,
+    Bearer(token): Bearer,
+    Body(report): Body<Report>,
+) -> Result<StatusCode, Answer> {
+    app.blocking(move |app| app.add_report(&token, report)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Query(filter): Query<ReportFilter>,
+) -> Result<Json<Page<ReportSummary>>, Answer> {
+    let limit = PageQuery::limit(filter.limit);
+    Ok(Json(app.blocking(move |app| app.reports(&filter, limit)).await?))
+}
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path(run): Path<String>,
+) -> Result<Json<Report>, Answer> {
+    let run: RunId = run.parse().map_err(StoreError::invalid)?;
+    Ok(Json(app.blocking(move |app| app.report(run)).await?))
+}

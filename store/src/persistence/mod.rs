@@ -1,0 +1,113 @@
+//! What the store keeps in its database. One method is one transaction, named after what happens in the house.
+//!
+//! A connection for writing, guarded; a few for reading, which never wait for it (write-ahead log).
+
+mod nodes;
+mod policies;
+mod reports;
+mod schema;
+mod tokens;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use converge_model::{Digest, Error, ErrorKind, Result};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+pub(crate) use nodes::{KnownNode, NewNode};
+pub(crate) use tokens::{JoinScope, NewJoinToken};
+
+use crate::error::{StoreError, StoreResult};
+
+/// How many connections read at once.
+const READERS: usize = 4;
+/// How long a connection waits for another process that holds the database.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// The database.
+pub(crate) struct Database {
+    writer: Mutex<Connection>,
+    readers: Vec<Mutex<Connection>>,
+    next: AtomicUsize,
+}
+
+impl Database {
+    /// Opens the database at `path`, making it where it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// Where it cannot be opened, or was written by newer software.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let trouble = |error: rusqlite::Error| Error::new(ErrorKind::Failed, "open", path.display(), error);
+        let mut writer = Connection::open(path).map_err(trouble)?;
+        writer.busy_timeout(BUSY).map_err(trouble)?;
+        writer.pragma_update(None, "journal_mode", "wal").map_err(trouble)?;
+        writer.pragma_update(None, "synchronous", "full").map_err(trouble)?;
+        writer.pragma_update(None, "foreign_keys", true).map_err(trouble)?;
+        schema::migrate(&mut writer, path)?;
+        let reader = || -> rusqlite::Result<Mutex<Connection>> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(BUSY)?;
+            Ok(Mutex::new(connection))
+        };
+        let readers = (0..READERS).map(|_| reader()).collect::<rusqlite::Result<_>>().map_err(trouble)?;
+        Ok(Self { writer: Mutex::new(writer), readers, next: AtomicUsize::new(0) })
+    }
+
+    /// Reads. What `body` sees is one moment of the database.
+    fn read<T>(&self, name: &str, body: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> StoreResult<T> {
+        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.readers.len();
+        let mut connection = lock(&self.readers[index]);
+        let transaction = connection.transaction().map_err(|error| failed(name, &error))?;
+        body(&transaction).map_err(|error| failed(name, &error))
+    }
+
+    /// Writes. All of what `body` does is durable when it returned `Ok`, and none of it otherwise.
+    fn write<T>(&self, name: &str, body: impl FnOnce(&Transaction<'_>) -> StoreResult<T>) -> StoreResult<T> {
+        let mut connection = lock(&self.writer);
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = transaction.map_err(|error| failed(name, &error))?;
+        let result = body(&transaction)?;
+        transaction.commit().map_err(|error| failed(name, &error))?;
+        Ok(result)
+    }
+}
+
+/// A poisoned connection is a sound one: a transaction that was not committed is rolled back when it is dropped.
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(transaction: &str, error: &rusqlite::Error) -> StoreError {
+    StoreError::trouble("carry out the transaction", transaction, error)
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        StoreError::trouble("use", "the database", error)
+    }
+}
+
+/// One row more than a page has: whether there is it says whether there is a next page.
+fn one_more_than(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1
+}
+
+/// A digest as a column holds it.
+fn digest_column(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<Digest> {
+    row.get::<_, [u8; 32]>(index).map(Digest::from_bytes)
+}
+
+/// A JSON document as a column holds it.
+fn json_column<T: serde::de::DeserializeOwned>(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(index)?.as_str()?;
+    serde_json::from_str(text)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, Box::new(error)))
+}
+
+/// A document as a column will hold it.
+fn to_json(value: &impl serde::Serialize) -> StoreResult<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::trouble("write", "a document", error))
+}

@@ -1,0 +1,160 @@
+//! Nodes.
+
+use std::collections::BTreeMap;
+
+use converge_model::{BlobRef, Digest, RunId, Timestamp, Value};
+use converge_protocol::node::AssignedRevision;
+use converge_protocol::{Assignment, NodeView, Page};
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::reports::{SUMMARY_COLUMNS, summary};
+use super::tokens::use_join_token;
+use super::{Database, JoinScope, digest_column, json_column, one_more_than, to_json};
+use crate::error::{StoreError, StoreResult};
+
+/// A machine that becomes a node.
+pub(crate) struct NewNode<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) join_token: &'a Digest,
+    pub(crate) token: &'a Digest,
+}
+
+/// Who asks: a node, found by its token.
+#[derive(Clone, Debug)]
+pub(crate) struct KnownNode {
+    pub(crate) id: i64,
+    pub(crate) last_contact: Option<Timestamp>,
+    pub(crate) assignment: Assignment,
+}
+
+impl Database {
+    /// Enrols a node, using its join token once. A name that is taken is refused, and costs no use.
+    pub(crate) fn enroll(&self, node: &NewNode<'_>, now: Timestamp) -> StoreResult<JoinScope> {
+        self.write("enrol node", |db| {
+            let scope = use_join_token(db, node.join_token, now)?;
+            let sql = "INSERT INTO node (name, token_hash, policy, node_group, enrolled) VALUES (?1, ?2, ?3, ?4, ?5)
+                       ON CONFLICT (name) DO NOTHING";
+            let made = db.execute(sql, params![node.name, node.token.as_bytes(), scope.policy, scope.group, now.0])?;
+            if made == 0 {
+                return Err(StoreError::conflict(format!(
+                    "a node named {:?} is enrolled already; choose another name with --name",
+                    node.name
+                )));
+            }
+            Ok(scope)
+        })
+    }
+
+    /// The node whose token has this hash, with what it should run: one indexed read.
+    pub(crate) fn node_by_token(&self, hash: &Digest) -> StoreResult<Option<KnownNode>> {
+        const SQL: &str = "SELECT node.id, node.last_contact, node.name, node.policy, node.node_group, node.tags,
+                   node.attributes, revision.serial, revision.graph, revision.graph_size
+            FROM node
+            LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
+            LEFT JOIN revision ON revision.policy = live.policy AND revision.serial = live.serial
+            WHERE node.token_hash = ?1";
+        self.read("node by token", |db| {
+            db.prepare_cached(SQL)?
+                .query_row([hash.as_bytes()], |row| {
+                    Ok(KnownNode {
+                        id: row.get(0)?,
+                        last_contact: row.get::<_, Option<i64>>(1)?.map(Timestamp),
+                        assignment: Assignment {
+                            name: row.get(2)?,
+                            policy: row.get(3)?,
+                            group: row.get(4)?,
+                            tags: json_column(row, 5)?,
+                            attributes: json_column(row, 6)?,
+                            revision: assigned_revision(row)?,
+                        },
+                    })
+                })
+                .optional()
+        })
+    }
+
+    /// Notes that a node was heard of.
+    pub(crate) fn touch_node(&self, id: i64, now: Timestamp) -> StoreResult<()> {
+        self.write("touch node", |db| {
+            db.execute("UPDATE node SET last_contact = ?2 WHERE id = ?1", params![id, now.0])?;
+            Ok(())
+        })
+    }
+
+    /// Keeps a node's facts.
+    pub(crate) fn set_facts(&self, id: i64, facts: &Value) -> StoreResult<()> {
+        let facts = to_json(facts)?;
+        self.write("set facts", |db| {
+            db.execute("UPDATE node SET facts = ?2 WHERE id = ?1", params![id, facts])?;
+            Ok(())
+        })
+    }
+
+    /// A page of nodes by name, those after `after`.
+    pub(crate) fn nodes(&self, after: &str, limit: usize) -> StoreResult<Page<NodeView>> {
+        let sql = format!("{} WHERE node.name > ?1 ORDER BY node.name LIMIT ?2", view_sql());
+        let mut items: Vec<NodeView> = self.read("list nodes", |db| {
+            let mut statement = db.prepare_cached(&sql)?;
+            statement.query_map(params![after, one_more_than(limit)], view)?.collect()
+        })?;
+        let next = (items.len() > limit).then(|| {
+            items.truncate(limit);
+            items.last().map(|node| node.name.clone())
+        });
+        for node in &mut items {
+            node.facts = None;
+        }
+        Ok(Page { items, next: next.flatten() })
+    }
+
+    /// One node, with its facts.
+    pub(crate) fn node(&self, name: &str) -> StoreResult<Option<NodeView>> {
+        let sql = format!("{} WHERE node.name = ?1", view_sql());
+        self.read("show node", |db| db.prepare_cached(&sql)?.query_row([name], view).optional())
+    }
+}
+
+fn assigned_revision(row: &Row<'_>) -> rusqlite::Result<Option<AssignedRevision>> {
+    let Some(serial) = row.get::<_, Option<i64>>(7)? else { return Ok(None) };
+    let graph = BlobRef { digest: digest_column(row, 8)?, size: row.get::<_, i64>(9)?.unsigned_abs() };
+    Ok(Some(AssignedRevision { serial: serial.unsigned_abs(), graph }))
+}
+
+/// Columns 0 to 7 are the node's, 8 the wanted serial, 9 that of the last whole run, from 10 the last run's summary.
+fn view_sql() -> String {
+    format!(
+        "SELECT node.name, node.policy, node.node_group, node.tags, node.enrolled, node.last_contact, node.facts, node.id,
+                live.serial,
+                (SELECT done.revision FROM report AS done
+                  WHERE done.node = node.id AND done.conclusion IN ('succeeded', 'failed') ORDER BY done.run DESC LIMIT 1),
+                {SUMMARY_COLUMNS}
+         FROM node
+         LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
+         LEFT JOIN report ON report.run = (SELECT max(run) FROM report WHERE report.node = node.id)"
+    )
+}
+
+fn view(row: &Row<'_>) -> rusqlite::Result<NodeView> {
+    let name: String = row.get(0)?;
+    let ran = row.get::<_, Option<[u8; 16]>>(10)?.is_some();
+    let last_run = if ran { Some(summary(row, 10, name.clone())?) } else { None };
+    let serial = |index: usize| row.get::<_, Option<i64>>(index).map(|serial| serial.map(i64::unsigned_abs));
+    Ok(NodeView {
+        name,
+        policy: row.get(1)?,
+        group: row.get(2)?,
+        tags: json_column(row, 3)?,
+        enrolled: Timestamp(row.get(4)?),
+        last_contact: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+        wanted_revision: serial(8)?,
+        run_revision: serial(9)?,
+        counts: last_run.as_ref().map_or_else(BTreeMap::new, |run| run.counts.clone()),
+        last_run,
+        facts: if row.get_ref(6)? == rusqlite::types::ValueRef::Null { None } else { Some(json_column(row, 6)?) },
+    })
+}
+
+/// The run that a column names.
+pub(super) fn run_column(row: &Row<'_>, index: usize) -> rusqlite::Result<RunId> {
+    row.get::<_, [u8; 16]>(index).map(RunId::from_bytes)
+}

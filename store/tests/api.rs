@@ -1,0 +1,241 @@
+//! The API over HTTP, against a real store on loopback with a real database and blobs in a directory of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use converge_model::report::{Conclusion, Mode, REPORT_FORMAT};
+use converge_model::{BlobRef, Clock, Outcome, Report, RunId, Timestamp};
+use converge_protocol::{
+    Assignment, EnrollResponse, JoinToken, Manifest, MissingBlobs, NodeView, Page, Problem, ReportSummary, RevisionView,
+};
+use converge_store::{Store, StoreOptions};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value as Json, json};
+
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_800_000_000_000)
+    }
+
+    fn monotonic_micros(&self) -> u64 {
+        0
+    }
+}
+
+struct Running {
+    base: String,
+    operator: String,
+    http: reqwest::Client,
+    _data: tempfile::TempDir,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            data: data.path().join("store"),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            clock: Arc::new(FixedClock),
+        };
+        let store = Store::open(&options).await.unwrap();
+        let base = format!("http://{}", store.address().unwrap());
+        let operator = std::fs::read_to_string(store.token_file()).unwrap().trim().to_owned();
+        tokio::spawn(store.serve(std::future::pending()));
+        Self { base, operator, http: reqwest::Client::builder().no_proxy().build().unwrap(), _data: data }
+    }
+
+    fn ask(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(token)
+    }
+
+    async fn put_blob(&self, bytes: &[u8]) -> BlobRef {
+        let blob = BlobRef::of(bytes);
+        let path = format!("/v1/blobs/{}", blob.digest);
+        let answer = self.ask(Method::PUT, &path, &self.operator).body(bytes.to_vec()).send().await.unwrap();
+        assert_eq!(answer.json::<BlobRef>().await.unwrap(), blob);
+        blob
+    }
+
+    async fn publish(&self, graph: &[u8]) -> RevisionView {
+        let graph = self.put_blob(graph).await;
+        let manifest = Manifest { policy: "web".into(), graph, blobs: vec![], commit: None };
+        let answer = self.ask(Method::POST, "/v1/policies/web/revisions", &self.operator).json(&manifest);
+        answer.send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn assign(&self, serial: u64) {
+        let answer = self.ask(Method::PUT, "/v1/policies/web/groups/dev", &self.operator);
+        let answer = answer.json(&json!({ "serial": serial })).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+
+    async fn enroll(&self, name: &str, uses: u32) -> (JoinToken, EnrollResponse) {
+        let wish = json!({ "policy": "web", "group": "dev", "uses": uses, "valid_seconds": 60 });
+        let token: JoinToken = self
+            .ask(Method::POST, "/v1/tokens", &self.operator)
+            .json(&wish)
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
+        let enrolled = self.try_enroll(&token.token, name).await.json().await.unwrap();
+        (token, enrolled)
+    }
+
+    async fn try_enroll(&self, token: &str, name: &str) -> Response {
+        let request = self.http.post(format!("{}/v1/enroll", self.base));
+        request.json(&json!({ "token": token, "name": name })).send().await.unwrap()
+    }
+}
+
+fn report(millis: i64, outcome: Outcome) -> Report {
+    Report {
+        format: REPORT_FORMAT,
+        run: RunId::new(millis, 7),
+        node: "whatever it says".into(),
+        policy: "web".into(),
+        revision: Some(1),
+        mode: Mode::Apply,
+        started: Timestamp(millis),
+        millis: 12,
+        conclusion: if outcome == Outcome::Failed { Conclusion::Failed } else { Conclusion::Succeeded },
+        passes: 1,
+        counts: BTreeMap::from([(outcome, 3)]),
+        resources: vec![],
+        notifications: vec![],
+        remarks: vec![],
+    }
+}
+
+#[tokio::test]
+async fn a_policy_is_published_assigned_and_its_node_reports() {
+    let store = Running::start().await;
+    let first = store.publish(b"graph 1").await;
+    assert_eq!((first.serial, store.publish(b"graph 1").await.serial), (1, 1), "an equal revision is not a new one");
+    let (token, node) = store.enroll("web-1", 1).await;
+    assert_eq!((node.policy.as_str(), node.group.as_str()), ("web", "dev"));
+    assert_eq!(store.try_enroll(&token.token, "web-2").await.status(), StatusCode::UNAUTHORIZED, "used up");
+
+    let answer = store.ask(Method::GET, "/v1/node", &node.token).send().await.unwrap();
+    let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!(answer.json::<Assignment>().await.unwrap().revision, None, "nothing is live yet");
+
+    // Held until something is live, and answered at once then.
+    let held = store.ask(Method::GET, "/v1/node?wait=30", &node.token).header("if-none-match", &tag).send();
+    let (answer, ()) = tokio::join!(held, async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        store.assign(1).await;
+    });
+    let answer = answer.unwrap();
+    let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
+    let revision = answer.json::<Assignment>().await.unwrap().revision.unwrap();
+    assert_eq!((revision.serial, revision.graph), (1, BlobRef::of(b"graph 1")));
+
+    let unchanged = store.ask(Method::GET, "/v1/node", &node.token).header("if-none-match", &tag).send().await.unwrap();
+    assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(unchanged.bytes().await.unwrap().len(), 0);
+
+    let path = format!("/v1/blobs/{}", revision.graph.digest);
+    let graph = store.ask(Method::GET, &path, &node.token).send().await.unwrap();
+    assert_eq!(graph.bytes().await.unwrap().as_ref(), b"graph 1");
+
+    for report in [report(1000, Outcome::Updated), report(2000, Outcome::UpToDate), report(1000, Outcome::Updated)] {
+        let answer = store.ask(Method::POST, "/v1/reports", &node.token).json(&report).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+    let facts = json!({ "os": { "id": "debian" } });
+    store.ask(Method::PUT, "/v1/node/facts", &node.token).json(&facts).send().await.unwrap();
+
+    let list = |query: &str| store.ask(Method::GET, &format!("/v1/reports{query}"), &store.operator).send();
+    let all: Page<ReportSummary> = list("?node=web-1").await.unwrap().json().await.unwrap();
+    assert_eq!(all.items.iter().map(|report| report.started.0).collect::<Vec<_>>(), [2000, 1000], "twice is once");
+    let page: Page<ReportSummary> = list("?limit=1").await.unwrap().json().await.unwrap();
+    let rest: Page<ReportSummary> =
+        list(&format!("?limit=1&after={}", page.next.unwrap())).await.unwrap().json().await.unwrap();
+    assert_eq!((rest.items[0].started.0, rest.next), (1000, None));
+    let eventful: Page<ReportSummary> = list("?eventful=true").await.unwrap().json().await.unwrap();
+    assert_eq!(eventful.items.len(), 1);
+    let path = format!("/v1/reports/{}", all.items[0].run);
+    let one: Report = store.ask(Method::GET, &path, &store.operator).send().await.unwrap().json().await.unwrap();
+    assert_eq!((one.node.as_str(), one.count(Outcome::UpToDate)), ("web-1", 3));
+
+    let node: NodeView =
+        store.ask(Method::GET, "/v1/nodes/web-1", &store.operator).send().await.unwrap().json().await.unwrap();
+    assert_eq!((node.wanted_revision, node.run_revision), (Some(1), Some(1)));
+    assert_eq!(node.facts.unwrap().lookup("os.id").unwrap().to_string(), "debian");
+    let nodes: Page<NodeView> =
+        store.ask(Method::GET, "/v1/nodes", &store.operator).send().await.unwrap().json().await.unwrap();
+    assert_eq!(nodes.items[0].last_run.as_ref().unwrap().started.0, 2000);
+}
+
+#[tokio::test]
+async fn what_must_not_be_is_refused_with_a_problem_document() {
+    let store = Running::start().await;
+    store.publish(b"graph").await;
+    let (token, node) = store.enroll("web-1", 9).await;
+    let absent = BlobRef::of(b"never put");
+    let manifest = |policy: &str, graph: BlobRef| json!({ "policy": policy, "graph": graph, "blobs": [] });
+    let wrong_size = BlobRef { size: 1, ..BlobRef::of(b"graph") };
+    let blob = format!("/v1/blobs/{}", BlobRef::of(b"x").digest);
+    let mut future = report(1, Outcome::Failed);
+    future.format = 999;
+    let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
+    let operator = store.operator.as_str();
+    let cases: Vec<(Method, &str, &str, Json, u16, &str)> = vec![
+        (get.clone(), "/v1/node", "not a token", json!(null), 401, "no node has this token"),
+        (get.clone(), "/v1/node", operator, json!(null), 401, "no node has this token"),
+        (get.clone(), "/v1/nodes", &node.token, json!(null), 401, "operator's token"),
+        (post.clone(), "/v1/enroll", "", json!({ "token": "guess", "name": "x" }), 401, "not known"),
+        (post.clone(), "/v1/enroll", "", json!({ "token": token.token, "name": "web-1" }), 409, "enrolled already"),
+        (
+            post.clone(),
+            "/v1/enroll",
+            "",
+            json!({ "token": token.token, "name": "../x" }),
+            422,
+            "not the name of a node",
+        ),
+        (post.clone(), "/v1/enroll", "", json!({ "name": "x" }), 422, "missing field `token`"),
+        (post.clone(), "/v1/tokens", operator, json!({ "policy": "none", "group": "dev" }), 404, "no policy none"),
+        (post.clone(), "/v1/policies/web/revisions", operator, manifest("web", absent), 409, "first"),
+        (post.clone(), "/v1/policies/web/revisions", operator, manifest("web", wrong_size), 422, "has 5 bytes"),
+        (post.clone(), "/v1/policies/web/revisions", operator, manifest("db", absent), 422, "of policy \"db\""),
+        (put.clone(), "/v1/policies/web/groups/dev", operator, json!({ "serial": 9 }), 404, "no revision 9"),
+        (put.clone(), &blob, operator, json!("not x"), 422, "what came has the digest"),
+        (put.clone(), "/v1/blobs/..%2f..%2fetc", operator, json!(null), 422, "not a SHA-256 digest"),
+        (get.clone(), &blob, &node.token, json!(null), 404, "no blob"),
+        (post.clone(), "/v1/reports", &node.token, serde_json::to_value(&future).unwrap(), 422, "upgrade the store"),
+        (post.clone(), "/v1/reports", &node.token, json!("rubbish"), 422, "expected"),
+        (put.clone(), "/v1/node/facts", &node.token, json!([1]), 422, "facts are a map"),
+        (get.clone(), "/v1/nonsense", operator, json!(null), 404, "GET /v1/nonsense"),
+    ];
+    for (method, path, token, body, status, part) in cases {
+        let answer = store.ask(method.clone(), path, token).json(&body).send().await.unwrap();
+        let found = answer.status().as_u16();
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{method} {path}");
+        let problem: Problem = answer.json().await.unwrap();
+        assert_eq!((found, problem.status), (status, status), "{method} {path}: {problem:?}");
+        assert!(problem.detail.as_deref().unwrap_or_default().contains(part), "{method} {path}: {problem:?}");
+        assert!(problem.request.is_some());
+    }
+    let missing = json!({ "digests": [absent.digest, BlobRef::of(b"graph").digest] });
+    let answer = store.ask(post, "/v1/blobs/missing", operator).json(&missing).send().await.unwrap();
+    assert_eq!(answer.json::<MissingBlobs>().await.unwrap().digests, [absent.digest]);
+}
+
+#[tokio::test]
+async fn a_second_store_on_the_same_address_or_the_network_is_refused() {
+    let store = Running::start().await;
+    for (listen, part) in [(store.base.trim_start_matches("http://"), "in use"), ("0.0.0.0:0", "loopback only")] {
+        let data = tempfile::tempdir().unwrap();
+        let options =
+            StoreOptions { data: data.path().to_owned(), listen: listen.parse().unwrap(), clock: Arc::new(FixedClock) };
+        let error = Store::open(&options).await.map(drop).unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
