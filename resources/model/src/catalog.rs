@@ -94,7 +94,8 @@ pub enum Guard {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
-    /// A command holds if it exits with 0, and does not hold if it exits with anything else.
+    /// A command holds if it exits with 0, and does not hold if it exits with anything else. It could not be decided where
+    /// it was ended, or where 126 or 127 come with words: then it was not found, or could not be executed.
     Command(CommandLine),
     /// A path holds if something is there.
     Exists(AbsPath),

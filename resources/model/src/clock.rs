@@ -1,5 +1,7 @@
 //! Time as a value that is handed in, so that a run can be repeated.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch, UTC.
@@ -20,4 +22,8 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
     /// Microseconds on a clock that never goes back, from an arbitrary start.
     fn monotonic_micros(&self) -> u64;
+    /// Waits. A clock that a test moves by hand moves itself instead.
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
 }

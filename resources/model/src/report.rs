@@ -128,7 +128,8 @@ pub struct NotificationReport {
     pub timing: Timing,
     /// Who asked. Empty where an earlier run did, and was cut off.
     pub sources: Vec<ResourceId>,
-    /// Updated: carried out. Would update: a plan. Failed; unprocessed: still due, and carried out by the next run.
+    /// Updated: carried out. Would update: a plan, or an audited target. Skipped: its target was. Failed; unprocessed:
+    /// still due, and carried out by the next run.
     pub outcome: Outcome,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
