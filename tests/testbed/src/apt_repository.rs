@@ -13,6 +13,7 @@ use crate::claim::{Claim, remove_directory};
 use crate::command::Invocation;
 use crate::digest;
 use crate::error::{Attempt, Result, TestbedError};
+use crate::host_files;
 use crate::package::Package;
 
 /// A flat, unsigned repository: packages and their index in one directory. It may hold several versions of a package.
@@ -55,7 +56,7 @@ impl AptRepository {
             .run()?
             .succeeded(&format!("build {name}"))?;
         remove_directory(&tree)?;
-        let bytes = read(&path)?;
+        let bytes = host_files::read(&path)?;
         // Writing to a String cannot fail.
         let _ = writeln!(
             self.index,
@@ -72,7 +73,7 @@ impl AptRepository {
     pub(crate) fn files(&self) -> Result<Vec<(String, Vec<u8>)>> {
         let mut files = vec![("Packages".to_owned(), self.index.clone().into_bytes())];
         for name in &self.debs {
-            files.push((name.clone(), read(&self.claim.directory().join(name))?));
+            files.push((name.clone(), host_files::read(&self.claim.directory().join(name))?));
         }
         Ok(files)
     }
@@ -99,8 +100,4 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Result<()> {
     }
     fs::write(path, content).attempt(failed)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).attempt(failed)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).attempt(|| format!("cannot read {}", path.display()))
 }

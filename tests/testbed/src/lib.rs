@@ -65,4 +65,5 @@ pub use nix::sys::signal::Signal;
 pub use options::MachineOptions;
 pub use output::Output;
 pub use package::{Package, Script};
-pub use requirement::{TOOLS, agent_binary, require_machine};
+pub use places::target_directory;
+pub use requirement::{AGENT_BINARY, REQUIRE_MACHINES, agent_binary, missing_tools, require_machine};

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 /// Cargo's target directory: `CARGO_TARGET_DIR`, else `target` in the workspace this crate was built from.
-pub(crate) fn target() -> PathBuf {
+pub fn target_directory() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(
         || {
             let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -19,5 +19,5 @@ pub(crate) fn target() -> PathBuf {
 
 /// Cached bases, machines, repositories and locks.
 pub(crate) fn testbed() -> PathBuf {
-    target().join("testbed")
+    target_directory().join("testbed")
 }

@@ -14,7 +14,7 @@ use crate::error::{Result, TestbedError};
 use crate::places;
 
 /// The programs a test host needs, each with the Debian package that has it. `cargo xtask test` installs what is missing.
-pub const TOOLS: &[(&str, &str)] = &[
+const TOOLS: &[(&str, &str)] = &[
     ("mmdebstrap", "mmdebstrap"),
     ("systemd-nspawn", "systemd-container"),
     ("nsenter", "util-linux"),
@@ -25,10 +25,10 @@ pub const TOOLS: &[(&str, &str)] = &[
 ];
 
 /// The environment variable that makes a test fail which cannot run, where it would only say so.
-const REQUIRED: &str = "CONVERGE_REQUIRE_MACHINES";
+pub const REQUIRE_MACHINES: &str = "CONVERGE_REQUIRE_MACHINES";
 
 /// The environment variable that names the agent to be tested.
-const AGENT: &str = "CONVERGE_BINARY";
+pub const AGENT_BINARY: &str = "CONVERGE_BINARY";
 
 /// Whether machines can be booted here. Where not, it says loudly on standard error that the test did not run, and the
 /// test should return. With `CONVERGE_REQUIRE_MACHINES=1` (as `cargo xtask test` sets it) it fails the test instead.
@@ -44,7 +44,7 @@ pub fn require_machine() -> bool {
         std::thread::current().name().unwrap_or("a system test"),
         missing.join(", ")
     );
-    if std::env::var_os(REQUIRED).is_some_and(|value| value == "1") {
+    if std::env::var_os(REQUIRE_MACHINES).is_some_and(|value| value == "1") {
         panic!("{text}");
     }
     say(&text);
@@ -58,16 +58,23 @@ pub fn require_machine() -> bool {
 ///
 /// There is none; the error says how to build it.
 pub fn agent_binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os(AGENT) {
+    if let Some(path) = std::env::var_os(AGENT_BINARY) {
         return Ok(PathBuf::from(path));
     }
     ["release", "debug"]
         .into_iter()
-        .map(|profile| places::target().join(profile).join("converge"))
+        .map(|profile| places::target_directory().join(profile).join("converge"))
         .filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path)))
         .max()
         .map(|(_, path)| path)
         .ok_or_else(|| TestbedError::new("there is no agent to test; build it: `cargo build --release -p converge`"))
+}
+
+/// The programs that machines need and this test host has not, each with the Debian package that has it.
+pub fn missing_tools() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = move |tool: &str| std::env::split_paths(&path).any(|directory| directory.join(tool).is_file());
+    TOOLS.iter().copied().filter(move |(tool, _)| !found(tool))
 }
 
 /// What keeps machines from booting here.
@@ -76,11 +83,6 @@ fn missing() -> Vec<String> {
     if !Uid::effective().is_root() {
         missing.push("not root".to_owned());
     }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    for (tool, package) in TOOLS {
-        if !std::env::split_paths(&path).any(|directory| directory.join(tool).is_file()) {
-            missing.push(format!("no {tool} (Debian package {package})"));
-        }
-    }
+    missing.extend(missing_tools().map(|(tool, package)| format!("no {tool} (Debian package {package})")));
     missing
 }

@@ -1,0 +1,49 @@
+//! What a fresh test host lacks, and installing it.
+#![expect(
+    clippy::disallowed_macros,
+    reason = "xtask is a program of its own on the developer's terminal, not a part of the agent"
+)]
+
+use std::collections::BTreeSet;
+
+use crate::process::{run, works};
+
+/// Makes sure that rustfmt and clippy are there, and with `system` what booting machines needs. Says what it does; gives
+/// whether all is there at the end.
+pub(crate) fn provide(system: bool) -> bool {
+    let mut provided = true;
+    for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if !works(&["cargo", subcommand, "--version"]) {
+            println!("cargo {subcommand} is missing: adding the component {component}");
+            provided &= run(&["rustup", "component", "add", component], &[]);
+        }
+    }
+    if system {
+        provided &= provide_packages();
+    }
+    provided
+}
+
+/// Installs the Debian packages of the tools that are missing. The package lists are refreshed only when they are
+/// missing or too old to install from.
+fn provide_packages() -> bool {
+    let packages: BTreeSet<&str> = converge_testbed::missing_tools().map(|(_, package)| package).collect();
+    if packages.is_empty() {
+        println!("all tools are there");
+        return true;
+    }
+    println!("installing Debian packages: {}", packages.iter().copied().collect::<Vec<_>>().join(" "));
+    let mut install = vec!["apt-get", "install", "-y", "--no-install-recommends"];
+    install.extend(&packages);
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive".to_owned())];
+    let installed = run(&install, &quiet) || (run(&["apt-get", "update"], &quiet) && run(&install, &quiet));
+    if !installed {
+        println!("could not install {}; are you root, on Debian, with a package mirror?", install[4..].join(" "));
+        return false;
+    }
+    let missing: Vec<&str> = converge_testbed::missing_tools().map(|(tool, _)| tool).collect();
+    if !missing.is_empty() {
+        println!("still missing: {}", missing.join(", "));
+    }
+    missing.is_empty()
+}
