@@ -2,6 +2,7 @@
 //!
 //! - [`Repository`]: the files of a policy repository, in memory.
 //! - [`common`]: the properties that every kind has.
+//! - [`expression`]: expressions and templates, checked, evaluated and bounded.
 //!
 //! # Current limitations
 //!
@@ -9,6 +10,7 @@
 //! - No queries, exports, secrets or signatures.
 
 pub mod common;
+pub mod expression;
 pub mod repository;
 
 pub use repository::{FileData, Repository};
