@@ -108,6 +108,16 @@ impl RunId {
         let time = u128::from(u64::try_from(millis).unwrap_or(0)) << 80;
         Self(time | (random & ((1 << 80) - 1)))
     }
+
+    /// The 16 bytes, which sort as the identities do.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// The identity that these bytes are.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
 }
 
 impl fmt::Display for RunId {
