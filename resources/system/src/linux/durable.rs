@@ -1,0 +1,203 @@
+//! The agent's own files: written whole or not at all, and there after a power cut.
+//!
+//! For directories that only the agent (root) writes to, such as `/var/lib/converge`. What a policy declares goes through
+//! the `Files` port, which trusts nobody.
+#![allow(clippy::disallowed_methods, reason = "the owner of these doors: every error here carries its path")]
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use converge_model::error::{Error, ErrorKind, Result};
+
+/// What a file holds, or nothing where there is none.
+///
+/// # Errors
+/// Where it cannot be read, or holds more than `limit` bytes.
+pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path.display(), &error)),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| Error::io("read", path.display(), &error))?;
+    if bytes.len() as u64 > limit {
+        let cause = format!("it is longer than {limit} bytes");
+        return Err(Error::new(ErrorKind::Invalid, "read", path.display(), cause));
+    }
+    Ok(Some(bytes))
+}
+
+/// How soon a file must survive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When the call returns.
+    Now,
+    /// Whenever the system gets to it. The old or the new content is there all the same, but for the power.
+    Soon,
+}
+
+/// Puts a file in place of whatever is at `path`, in one step, durably.
+///
+/// # Errors
+/// Where that failed: then what was there is there still.
+pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    write_with(path, bytes, mode, Durability::Now)
+}
+
+/// As [`write`], durable when `durability` says.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_with(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
+    let mut incoming = Incoming::begin(path, mode)?;
+    incoming.write(bytes)?;
+    incoming.keep(durability)
+}
+
+/// A file that is being written under another name.
+#[derive(Debug)]
+pub struct Incoming {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl Incoming {
+    /// Begins a file that will be at `path`. Dropped before it is kept, it is gone.
+    ///
+    /// # Errors
+    /// Where it cannot be made there.
+    pub fn begin(path: &Path, mode: u32) -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".{}-{number}.new", std::process::id()));
+        let temporary = path.with_file_name(name);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary);
+        let file = file.map_err(|error| Error::io("write", path.display(), &error))?;
+        Ok(Self { path: path.to_owned(), temporary, file })
+    }
+
+    /// Adds bytes.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|error| Error::io("write", self.path.display(), &error))
+    }
+
+    /// Puts the file in place, in one step.
+    ///
+    /// # Errors
+    /// Where that failed: then what was there is there still.
+    pub fn keep(self, durability: Durability) -> Result<()> {
+        let kept = || -> io::Result<()> {
+            if durability == Durability::Now {
+                self.file.sync_all()?;
+            }
+            fs::rename(&self.temporary, &self.path)?;
+            match self.path.parent() {
+                Some(directory) if durability == Durability::Now => File::open(directory)?.sync_all(),
+                _ => Ok(()),
+            }
+        };
+        kept().map_err(|error| Error::io("write", self.path.display(), &error))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // Once kept, there is nothing under this name; before that, what is there is of no use to anybody.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+/// Adds bytes at the end of a file, which is made where it is not there.
+///
+/// # Errors
+/// Where they cannot be written, or made durable.
+pub fn append(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
+    let appended = || -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).create(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        if durability == Durability::Now { file.sync_data() } else { Ok(()) }
+    };
+    appended().map_err(|error| Error::io("write", path.display(), &error))
+}
+
+/// Makes a directory and its parents, where they are not there.
+///
+/// # Errors
+/// Where they cannot be made.
+pub fn create_directory(path: &Path, mode: u32) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|error| Error::io("make", path.display(), &error))
+}
+
+/// Removes a file. Nothing there is fine.
+///
+/// # Errors
+/// Where it cannot be removed.
+pub fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path.display(), &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory with all in it. Nothing there is fine.
+///
+/// # Errors
+/// Where something in it cannot be removed.
+pub fn remove_directory(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path.display(), &error)),
+        _ => Ok(()),
+    }
+}
+
+/// The names of what is in a directory, sorted; none where it is not there. Names that are not UTF-8 are not the agent's.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn names(directory: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("read", directory.display(), &error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| Error::io("read", directory.display(), &error))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_not_kept_leaves_the_old_one_and_no_trace() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state");
+        write(&path, b"old", 0o600).unwrap();
+        let mut incoming = Incoming::begin(&path, 0o600).unwrap();
+        incoming.write(b"half of the n").unwrap();
+        drop(incoming);
+        assert_eq!(read(&path, 10).unwrap().unwrap(), b"old");
+        assert_eq!(names(directory.path()).unwrap(), ["state"]);
+        assert!(read(&path, 2).unwrap_err().to_string().contains("longer than 2 bytes"));
+        append(&path, b"er", 0o600, Durability::Now).unwrap();
+        assert_eq!(read(&path, 10).unwrap().unwrap(), b"older");
+        assert_eq!(read(&directory.path().join("none"), 1).unwrap(), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! The run lock: held by the kernel, so that no dead process ever holds it.
+#![allow(clippy::disallowed_methods, reason = "the lock is a file, and names its holder")]
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use converge_model::cancel::Cancel;
+use converge_model::error::{Error, ErrorKind, Result};
+use rustix::fs::{FlockOperation, flock};
+
+/// How often a waiting run looks whether the lock is free.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The lock, until it is dropped or the process dies. Commands that the run starts do not inherit it.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+impl RunLock {
+    /// Takes the lock at `path`, waiting for at most `wait` while another run holds it. `holder` says who takes it, for
+    /// whoever waits then: `converge --once, since 12:00`.
+    ///
+    /// # Errors
+    /// Names the holder where the lock did not come free in time; where the file cannot be made.
+    pub fn take(path: &Path, holder: &str, wait: Duration, cancel: &Cancel) -> Result<Self> {
+        let trouble = |error: std::io::Error| Error::io("lock", path.display(), &error);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o644)
+            .open(path)
+            .map_err(trouble)?;
+        let deadline = Instant::now() + wait;
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(trouble(error.into()));
+            }
+            if Instant::now() >= deadline || cancel.is_asked() {
+                let mut by = String::new();
+                // Who holds it is a courtesy: that it is held is known without it.
+                let _ = file.by_ref().take(1024).read_to_string(&mut by);
+                let by = by.trim();
+                let by = if by.is_empty() { "another process" } else { by };
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    "take",
+                    format!("the run lock {}", path.display()),
+                    format!("{by} holds it"),
+                )
+                .with_hint("wait for that run to end, or give it more time with --lock-wait"));
+            }
+            std::thread::sleep(PATIENCE);
+        }
+        let named = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "pid {}, {holder}", std::process::id()));
+        named.map_err(trouble)?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_run_is_told_who_holds_the_lock() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let first = RunLock::take(&path, "the first", Duration::ZERO, &Cancel::new()).unwrap();
+        let error = RunLock::take(&path, "the second", Duration::ZERO, &Cancel::new()).unwrap_err();
+        assert!(error.cause.contains("the first") && error.cause.contains(&std::process::id().to_string()), "{error}");
+        drop(first);
+        RunLock::take(&path, "the second", Duration::ZERO, &Cancel::new()).unwrap();
+    }
+}
