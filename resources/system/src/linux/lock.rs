@@ -44,7 +44,7 @@ impl RunLock {
             if Instant::now() >= deadline || cancel.is_asked() {
                 let mut by = String::new();
                 // Who holds it is a courtesy: that it is held is known without it.
-                let _ = file.by_ref().take(1024).read_to_string(&mut by);
+                let _ = Read::by_ref(&mut file).take(1024).read_to_string(&mut by);
                 let by = by.trim();
                 let by = if by.is_empty() { "another process" } else { by };
                 return Err(Error::new(
