@@ -234,7 +234,10 @@ impl Apt {
     fn not_offered(&self, name: &str, version: Option<&str>, fetch: Option<&Error>) -> Error {
         let offered = self.offer(name).ok().flatten().map(|policy| policy.versions);
         let (mut cause, hint) = match (offered.as_deref(), version) {
-            (None, _) => ("the index knows no such package".to_owned(), "check the name, and that its repository is among the sources"),
+            (None, _) => (
+                "the index knows no such package".to_owned(),
+                "check the name, and that its repository is among the sources",
+            ),
             (Some([]), _) => {
                 ("it is a virtual package, or known only by name".to_owned(), "name a package that provides it")
             }
@@ -327,7 +330,10 @@ impl Apt {
         };
         if !simulation.essential.is_empty() {
             let names = simulation.essential.join(", ");
-            return refused(format!("that would remove what is essential: {names}"), "choose another package or version");
+            return refused(
+                format!("that would remove what is essential: {names}"),
+                "choose another package or version",
+            );
         }
         let removed = unasked(&simulation.removes, &request.removes);
         if !removed.is_empty() {
@@ -367,10 +373,8 @@ impl Apt {
     fn offer(&self, name: &str) -> Result<Option<Policy>> {
         let now = (self.database.index()?, self.lists.fingerprint());
         let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
-        let valid = offers
-            .valid_for
-            .as_ref()
-            .is_some_and(|(index, lists)| Arc::ptr_eq(index, &now.0) && *lists == now.1);
+        let valid =
+            offers.valid_for.as_ref().is_some_and(|(index, lists)| Arc::ptr_eq(index, &now.0) && *lists == now.1);
         if !valid {
             offers.known.clear();
         }
@@ -378,7 +382,8 @@ impl Apt {
             return Ok(known.clone());
         }
         let unknown: BTreeSet<&str> = offers.expected.iter().map(String::as_str).chain([name]).collect();
-        let unknown: Vec<String> = unknown.into_iter().filter(|name| !offers.known.contains_key(*name)).map(str::to_owned).collect();
+        let unknown: Vec<String> =
+            unknown.into_iter().filter(|name| !offers.known.contains_key(*name)).map(str::to_owned).collect();
         for batch in unknown.chunks(BATCH) {
             let policies = self.ask(batch)?;
             for name in batch {
@@ -399,8 +404,11 @@ impl Apt {
             let (left, right) = names.split_at(names.len() / 2);
             return Ok([self.ask(left)?, self.ask(right)?].concat());
         }
-        Deadline { operation: "look up", subject: "packages in apt's index", at: Instant::now() }
-            .judge("apt-cache", &output, &[])?;
+        Deadline { operation: "look up", subject: "packages in apt's index", at: Instant::now() }.judge(
+            "apt-cache",
+            &output,
+            &[],
+        )?;
         Ok(policy::parse(&output.output.text))
     }
 

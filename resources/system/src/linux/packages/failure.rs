@@ -8,25 +8,49 @@ const LINES: usize = 12;
 /// Which words of apt mean which sort of failure, and what to do then. The first that is found counts.
 const MEANINGS: [(&str, ErrorKind, Option<&str>); 16] = [
     ("Could not get lock", ErrorKind::Busy, Some("another package manager is at work; run again when it is done")),
-    ("Unable to acquire the dpkg", ErrorKind::Busy, Some("another package manager is at work; run again when it is done")),
-    ("No space left on device", ErrorKind::NoSpace, Some("free space (df -h / /var /boot), for example with apt-get clean")),
+    (
+        "Unable to acquire the dpkg",
+        ErrorKind::Busy,
+        Some("another package manager is at work; run again when it is done"),
+    ),
+    (
+        "No space left on device",
+        ErrorKind::NoSpace,
+        Some("free space (df -h / /var /boot), for example with apt-get clean"),
+    ),
     ("enough free space", ErrorKind::NoSpace, Some("free space (df -h / /var /boot), for example with apt-get clean")),
     ("are you root", ErrorKind::Denied, Some("run as root")),
     ("Read-only file system", ErrorKind::Denied, Some("remount it writable; dpkg needs to write below /usr and /var")),
-    ("Unable to locate package", ErrorKind::NotFound, Some("check the name, and that its repository is among the sources")),
-    ("has no installation candidate", ErrorKind::NotFound, Some("it is virtual, or pinned away: name a package that provides it")),
+    (
+        "Unable to locate package",
+        ErrorKind::NotFound,
+        Some("check the name, and that its repository is among the sources"),
+    ),
+    (
+        "has no installation candidate",
+        ErrorKind::NotFound,
+        Some("it is virtual, or pinned away: name a package that provides it"),
+    ),
     ("was not found", ErrorKind::NotFound, Some("apt-cache policy PACKAGE lists the versions there are")),
     (
         "needs to be reinstalled",
         ErrorKind::Failed,
         Some("offer its package file again, or drop it: dpkg --remove --force-remove-reinstreq PACKAGE"),
     ),
-    ("unauthenticated packages", ErrorKind::Denied, Some("install the repository's key where its source says Signed-By")),
+    (
+        "unauthenticated packages",
+        ErrorKind::Denied,
+        Some("install the repository's key where its source says Signed-By"),
+    ),
     ("Temporary failure resolving", ErrorKind::Unavailable, Some("check the network and name resolution")),
     ("Failed to fetch", ErrorKind::Unavailable, Some("check the network, the proxy, and that the repository is whole")),
     ("unmet dependencies", ErrorKind::Failed, Some("another version or repository is needed, or a hold is in the way")),
     ("Unmet dependencies", ErrorKind::Failed, Some("another version or repository is needed, or a hold is in the way")),
-    ("held broken packages", ErrorKind::Failed, Some("another version or repository is needed, or a hold is in the way")),
+    (
+        "held broken packages",
+        ErrorKind::Failed,
+        Some("another version or repository is needed, or a hold is in the way"),
+    ),
 ];
 
 /// A call of apt or dpkg that failed.
@@ -132,7 +156,9 @@ fn complaints(output: &str, dpkg_said_why: bool) -> Vec<String> {
     let mut complaints: Vec<String> = Vec::new();
     for line in output.lines() {
         let complaint = line.strip_prefix("E: ").or_else(|| line.strip_prefix("dpkg: error: "));
-        let Some(complaint) = complaint.or_else(|| line.strip_prefix("dpkg-deb: error: ")).map(str::trim) else { continue };
+        let Some(complaint) = complaint.or_else(|| line.strip_prefix("dpkg-deb: error: ")).map(str::trim) else {
+            continue;
+        };
         let vague = complaint.starts_with("Sub-process ") && dpkg_said_why;
         if !vague && !complaints.iter().any(|known| known == complaint) {
             complaints.push(complaint.to_owned());
@@ -193,8 +219,18 @@ mod tests {
                 "Could not get lock",
                 "another package manager",
             ),
-            ("E: You don't have enough free space in /var/cache/apt/archives/.\n", ErrorKind::NoSpace, "You don't", "df -h"),
-            ("E: Failed to fetch http://x/y.deb  404  Not Found\n", ErrorKind::Unavailable, "Failed to fetch", "check the network"),
+            (
+                "E: You don't have enough free space in /var/cache/apt/archives/.\n",
+                ErrorKind::NoSpace,
+                "You don't",
+                "df -h",
+            ),
+            (
+                "E: Failed to fetch http://x/y.deb  404  Not Found\n",
+                ErrorKind::Unavailable,
+                "Failed to fetch",
+                "check the network",
+            ),
             ("something else\n", ErrorKind::Failed, "apt-get exited with 100; it printed:\n    something else", ""),
             ("", ErrorKind::Failed, "apt-get exited with 100", ""),
         ] {

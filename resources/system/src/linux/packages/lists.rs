@@ -45,7 +45,9 @@ impl Lists {
     pub(super) fn is_due(&self, age: Duration) -> bool {
         match self.fetched() {
             // A time that lies ahead was stamped by a wrong clock; it says nothing.
-            Some(fetched) => self.is_outdated() || SystemTime::now().duration_since(fetched).map_or(true, |old| old > age),
+            Some(fetched) => {
+                self.is_outdated() || SystemTime::now().duration_since(fetched).map_or(true, |old| old > age)
+            }
             None => true,
         }
     }

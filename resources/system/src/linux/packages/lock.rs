@@ -1,5 +1,8 @@
 //! The locks of dpkg and apt: who holds them, and waiting until nobody does.
-#![expect(clippy::disallowed_methods, reason = "lock files are asked about, never written, and /proc tells who holds them")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "lock files are asked about, never written, and /proc tells who holds them"
+)]
 
 use std::fmt;
 use std::fs::{self, File};
@@ -57,7 +60,8 @@ pub(super) fn holder(locks: &[PathBuf]) -> Result<Option<Holder>> {
 pub(super) fn wait(locks: &[PathBuf], deadline: Instant, cancel: &Cancel) -> Result<()> {
     let mut told = None;
     while let Some(holder) = holder(locks)? {
-        let failed = |kind, because: &str| Error::new(kind, "lock", "the package database", format!("{because}{holder}"));
+        let failed =
+            |kind, because: &str| Error::new(kind, "lock", "the package database", format!("{because}{holder}"));
         if cancel.is_asked() {
             return Err(failed(ErrorKind::Cancelled, "the run was asked to stop while "));
         }

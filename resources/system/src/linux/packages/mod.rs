@@ -22,7 +22,7 @@ mod policy;
 mod request;
 mod simulation;
 mod tools;
-mod version;
+pub(crate) mod version;
 
 use std::cmp::Ordering;
 use std::path::Path;
@@ -55,9 +55,13 @@ impl LinuxPackages {
 
     fn apt(&self, operation: &str, subject: impl FnOnce() -> String) -> Result<&Apt> {
         self.apt.as_ref().ok_or_else(|| {
-            let cause = format!("{} has no apt-get with a dpkg database, and no other package manager is known", distribution());
-            Error::new(ErrorKind::Unavailable, operation, subject(), cause)
-                .with_hint("guard the resource with a condition on the facts, so that it is skipped on this distribution")
+            let cause = format!(
+                "{} has no apt-get with a dpkg database, and no other package manager is known",
+                distribution()
+            );
+            Error::new(ErrorKind::Unavailable, operation, subject(), cause).with_hint(
+                "guard the resource with a condition on the facts, so that it is skipped on this distribution",
+            )
         })
     }
 }

@@ -40,7 +40,8 @@ pub(super) fn check(transaction: &Transaction) -> Result<()> {
     installs.chain(lists.into_iter().flatten()).try_for_each(|name| check_name(name))?;
     for install in &transaction.install {
         if let Some(version) = &install.version
-            && (version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+~:-".contains(&byte)))
+            && (version.is_empty()
+                || !version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".+~:-".contains(&byte)))
         {
             let subject = format!("package {}", install.name);
             return Err(Error::new(ErrorKind::Invalid, "install", subject, format!("{version:?} is not a version"))
@@ -164,8 +165,12 @@ impl Request {
 
     /// The call that takes the configuration files of what was removed before.
     pub(super) fn purge(transaction: &Transaction, index: &Index) -> Self {
-        let left: Vec<String> =
-            transaction.purge.iter().filter(|name| index.find(name).and_then(|entry| entry.installed()).is_some()).cloned().collect();
+        let left: Vec<String> = transaction
+            .purge
+            .iter()
+            .filter(|name| index.find(name).and_then(|entry| entry.installed()).is_some())
+            .cloned()
+            .collect();
         if left.is_empty() {
             return Self::default();
         }

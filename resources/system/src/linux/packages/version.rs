@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Compares two versions as `dpkg --compare-versions` does. Total: what is no version still has its place.
-pub(super) fn compare(left: &str, right: &str) -> Ordering {
+pub(crate) fn compare(left: &str, right: &str) -> Ordering {
     let (left, right) = (Parts::of(left), Parts::of(right));
     compare_numbers(left.epoch, right.epoch)
         .then_with(|| compare_part(left.upstream, right.upstream))
