@@ -1,0 +1,185 @@
+//! Putting a file in its place: whole under another name, then renamed.
+
+use std::fs::File;
+use std::io::{Read, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+
+use converge_model::digest::Hasher;
+use converge_model::error::{Error, ErrorKind, Result};
+use converge_model::system::files::{Attributes, Check, FileType};
+use converge_model::{AbsPath, BlobRef, Content};
+use rustix::fs::{FallocateFlags, Gid, Mode, OFlags, Stat, Uid};
+use rustix::io::Errno;
+
+use super::content::cancelled;
+use super::temporary::Temporary;
+use super::walk::Place;
+use super::{LinuxFiles, labels, metadata_of};
+
+/// How much of a blob is copied at once.
+const CHUNK: usize = 64 * 1024;
+
+/// What a new file's permissions are if nothing is said.
+const DEFAULT_MODE: u32 = 0o644;
+
+/// What stands at the path before.
+struct Before {
+    stat: Option<Stat>,
+    /// The regular file there, open for what it hands down.
+    regular: Option<(Stat, Option<OwnedFd>)>,
+}
+
+impl LinuxFiles {
+    /// Puts a file with `content` at `path` in one step.
+    pub(super) fn replace(
+        &self,
+        path: &AbsPath,
+        content: &Content,
+        attributes: Attributes,
+        check: Option<Check<'_>>,
+    ) -> Result<()> {
+        let place = self.place("write", path)?;
+        let failed = |errno| self.place_error("write", path, &place, errno);
+        let device = self.sweep(&place.directory).map_err(failed)?;
+        let before = self.before(path, &place)?;
+
+        let (temporary, file) = Temporary::file(place.directory.as_fd()).map_err(|errno| match errno {
+            Errno::NOENT => Self::no_directory("write", path),
+            errno => self.place_error("write", path, &place, errno),
+        })?;
+        let mut file = File::from(file);
+        self.fill(path, &mut file, content)?;
+        let file = OwnedFd::from(file);
+        self.dress(path, &file, &before, attributes)?;
+        if before.regular.is_some() {
+            // After a power cut there must be the old file or the new one. A name that is new has nothing to lose, and
+            // waits for `flush`.
+            rustix::fs::fdatasync(&file).map_err(failed)?;
+        }
+        // A file that is open for writing cannot be executed, and a check may want to.
+        drop(file);
+        if let Some(check) = check {
+            let parent = path.parent().unwrap_or_else(AbsPath::root);
+            check(&parent.entry(temporary.name().as_ref()))?;
+        }
+        match rustix::fs::renameat(&place.directory, temporary.name(), &place.directory, place.name) {
+            Ok(()) => temporary.forget(),
+            Err(Errno::BUSY) if before.regular.is_some() => {
+                self.rewrite(path, &place, &temporary, attributes)?;
+            }
+            Err(errno) => return Err(failed(errno)),
+        }
+        self.touched.add(device, &place.directory);
+        Ok(())
+    }
+
+    fn before(&self, path: &AbsPath, place: &Place<'_>) -> Result<Before> {
+        let stat = place.stat().map_err(|errno| self.error("write", path, errno))?;
+        let Some(found) = stat else { return Ok(Before { stat, regular: None }) };
+        match metadata_of(&found).file_type {
+            FileType::Directory => Err(Error::new(ErrorKind::Failed, "write", path, "a directory is there")
+                .with_hint("remove the directory, or declare a `directory` with `ensure = \"absent\"` before it")),
+            FileType::Regular => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+                let handle = match rustix::fs::openat(&place.directory, place.name, flags, Mode::empty()) {
+                    Ok(handle) => Some(handle),
+                    // Not root, and not readable: then there is nothing to hand down that could be handed down.
+                    Err(Errno::ACCESS) => None,
+                    Err(errno) => return Err(self.error("write", path, errno)),
+                };
+                Ok(Before { stat, regular: Some((found, handle)) })
+            }
+            _ => Ok(Before { stat, regular: None }),
+        }
+    }
+
+    /// Writes the content, and for a blob makes sure that it is the one that was asked for.
+    fn fill(&self, path: &AbsPath, file: &mut File, content: &Content) -> Result<()> {
+        let failed = |error: std::io::Error| Error::io("write", path, &error);
+        let blob = match content {
+            Content::Bytes(bytes) => return file.write_all(bytes).map_err(failed),
+            Content::Blob(blob) => blob,
+        };
+        let mut source = self.blobs.open(&blob.digest)?;
+        let mut hasher = Hasher::new();
+        let mut size = 0;
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            if self.cancel.is_now() {
+                return Err(cancelled("write", path));
+            }
+            let count = match source.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Error::io("read", format!("blob {}", blob.digest.short()), &error)),
+            };
+            size += count as u64;
+            if size > blob.size {
+                break;
+            }
+            hasher.update(&chunk[..count]);
+            file.write_all(&chunk[..count]).map_err(failed)?;
+        }
+        let BlobRef { digest, size: wanted } = *blob;
+        if size != wanted || hasher.finish() != digest {
+            let cause = format!("the blob {} on this machine is damaged", digest.short());
+            return Err(Error::new(ErrorKind::Failed, "write", path, cause)
+                .with_hint("remove it from the blob cache; the next run fetches it again"));
+        }
+        Ok(())
+    }
+
+    /// Owner, group, label, list, mode: in this order, because the first ones take bits of the last away.
+    fn dress(&self, path: &AbsPath, file: &OwnedFd, before: &Before, attributes: Attributes) -> Result<()> {
+        let old = before.regular.as_ref().map(|(stat, _)| stat);
+        let uid = attributes.uid.or(old.map(|old| old.st_uid)).filter(|uid| *uid != self.euid);
+        let gid = attributes.gid.or(old.map(|old| old.st_gid));
+        if uid.is_some() || gid.is_some() {
+            rustix::fs::fchown(file, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
+                .map_err(|errno| self.error("set the owner of", path, errno))?;
+        }
+        if let Some((_, Some(old))) = &before.regular {
+            labels::copy(old, file).map_err(|errno| self.error("copy the extended attributes of", path, errno))?;
+        }
+        let mode = attributes.mode.or(old.map(|old| old.st_mode & 0o7777)).unwrap_or(DEFAULT_MODE);
+        rustix::fs::fchmod(file, Mode::from_raw_mode(mode)).map_err(|errno| self.error("set the mode of", path, errno))
+    }
+
+    /// Writes into the file that is there, because a mount keeps it from being replaced, as container engines do with
+    /// `/etc/hosts`. This is the one write that is not one step: who reads at the wrong moment, and a power cut, see a part.
+    fn rewrite(
+        &self,
+        path: &AbsPath,
+        place: &Place<'_>,
+        temporary: &Temporary<'_>,
+        attributes: Attributes,
+    ) -> Result<()> {
+        let failed = |errno| self.place_error("write", path, place, errno);
+        let io = |error: std::io::Error| Error::io("write", path, &error);
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let open = |name: &std::ffi::OsStr, access| {
+            rustix::fs::openat(&place.directory, name, flags | access, Mode::empty()).map(File::from)
+        };
+        let mut from = open(temporary.name().as_ref(), OFlags::RDONLY).map_err(failed)?;
+        let mut to = open(place.name, OFlags::WRONLY).map_err(failed)?;
+        let size = from.metadata().map_err(io)?.len();
+        if size > 0 {
+            // The place is taken first, so that a full disk is met before the old content is lost.
+            match rustix::fs::fallocate(&to, FallocateFlags::KEEP_SIZE, 0, size) {
+                Ok(()) | Err(Errno::NOTSUP | Errno::NOSYS) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+        }
+        std::io::copy(&mut from, &mut to).map_err(io)?;
+        to.set_len(size).map_err(io)?;
+        let (uid, gid) = (attributes.uid.map(Uid::from_raw), attributes.gid.map(Gid::from_raw));
+        if uid.is_some() || gid.is_some() {
+            rustix::fs::fchown(&to, uid, gid).map_err(failed)?;
+        }
+        if let Some(mode) = attributes.mode {
+            rustix::fs::fchmod(&to, Mode::from_raw_mode(mode)).map_err(failed)?;
+        }
+        rustix::fs::fsync(&to).map_err(failed)
+    }
+}
