@@ -17,9 +17,113 @@ pub mod accounts;
 pub mod commands;
 pub mod durable;
 pub mod epoch;
+
 pub mod files;
 pub mod lock;
 pub mod packages;
 pub mod process;
 pub mod services;
 mod small_file;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use converge_model::error::Result;
+use converge_model::resource::Key;
+use converge_model::system::{Accounts, Commands, Files, Packages, Services};
+use converge_model::{Cancel, System};
+
+use crate::blobs::BlobSource;
+use accounts::{Database, LinuxAccounts};
+use commands::LinuxCommands;
+use epoch::Epoch;
+use files::LinuxFiles;
+use packages::LinuxPackages;
+use services::LinuxServices;
+
+/// What a [`LinuxSystem`] is made of.
+pub struct Options {
+    /// The directory that stands for `/`: `/` itself, or where another system's tree is mounted. In such a tree, files and
+    /// accounts are converged; nothing in it is executed but the tools that change its accounts.
+    pub root: PathBuf,
+    /// Where the content comes from that a catalog names by digest.
+    pub blobs: Arc<dyn BlobSource>,
+    /// Ends what takes long.
+    pub cancel: Cancel,
+}
+
+/// The machine that this process runs on.
+pub struct LinuxSystem {
+    files: LinuxFiles,
+    accounts: LinuxAccounts,
+    packages: LinuxPackages,
+    services: LinuxServices,
+    commands: Arc<LinuxCommands>,
+    epoch: Epoch,
+}
+
+impl LinuxSystem {
+    /// Opens the machine. Reads and starts next to nothing: what is there is found out when it is asked for.
+    ///
+    /// # Errors
+    /// Where the root directory cannot be opened.
+    pub fn new(options: Options) -> Result<Self> {
+        let Options { root, blobs, cancel } = options;
+        let epoch = Epoch::default();
+        let database = Arc::new(Database::new(&root, epoch.clone(), cancel.clone()));
+        let commands =
+            Arc::new(LinuxCommands::new(Arc::clone(&database), root.clone(), epoch.clone(), cancel.clone()));
+        Ok(Self {
+            files: LinuxFiles::new(&root, blobs, Arc::clone(&database), cancel.clone())?,
+            accounts: LinuxAccounts::new(database, root, cancel.clone()),
+            packages: LinuxPackages::new(Arc::clone(&commands) as Arc<dyn Commands>, cancel.clone()),
+            services: LinuxServices::new(cancel),
+            commands,
+            epoch,
+        })
+    }
+
+    /// Forgets what is remembered of accounts, because something else than this system may have changed them.
+    pub fn invalidate(&self) {
+        self.epoch.advance();
+    }
+}
+
+impl System for LinuxSystem {
+    fn files(&self) -> &dyn Files {
+        &self.files
+    }
+
+    fn accounts(&self) -> &dyn Accounts {
+        &self.accounts
+    }
+
+    fn packages(&self) -> &dyn Packages {
+        &self.packages
+    }
+
+    fn services(&self) -> &dyn Services {
+        &self.services
+    }
+
+    fn commands(&self) -> &dyn Commands {
+        &*self.commands
+    }
+
+    fn prepare(&self, keys: &[Key]) {
+        let (mut packages, mut units): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for key in keys {
+            match key {
+                Key::Package(name) => packages.push(name),
+                Key::Unit(name) => units.push(name),
+                _ => {}
+            }
+        }
+        self.packages.prepare(&packages);
+        self.services.prepare(&units);
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.files.flush()
+    }
+}

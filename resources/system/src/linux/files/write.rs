@@ -22,11 +22,10 @@ const CHUNK: usize = 64 * 1024;
 /// What a new file's permissions are if nothing is said.
 const DEFAULT_MODE: u32 = 0o644;
 
-/// What stands at the path before.
+/// The regular file that is replaced, open for what it hands down where it can be read.
 struct Before {
-    stat: Option<Stat>,
-    /// The regular file there, open for what it hands down.
-    regular: Option<(Stat, Option<OwnedFd>)>,
+    stat: Stat,
+    handle: Option<OwnedFd>,
 }
 
 impl LinuxFiles {
@@ -50,8 +49,8 @@ impl LinuxFiles {
         let mut file = File::from(file);
         self.fill(path, &mut file, content)?;
         let file = OwnedFd::from(file);
-        self.dress(path, &file, &before, attributes)?;
-        if before.regular.is_some() {
+        self.dress(path, &file, before.as_ref(), attributes)?;
+        if before.is_some() {
             // After a power cut there must be the old file or the new one. A name that is new has nothing to lose, and
             // waits for `flush`.
             rustix::fs::fdatasync(&file).map_err(failed)?;
@@ -64,32 +63,29 @@ impl LinuxFiles {
         }
         match rustix::fs::renameat(&place.directory, temporary.name(), &place.directory, place.name) {
             Ok(()) => temporary.forget(),
-            Err(Errno::BUSY) if before.regular.is_some() => {
-                self.rewrite(path, &place, &temporary, attributes)?;
-            }
+            Err(Errno::BUSY) if before.is_some() => self.rewrite(path, &place, &temporary, attributes)?,
             Err(errno) => return Err(failed(errno)),
         }
         self.touched.add(device, &place.directory);
         Ok(())
     }
 
-    fn before(&self, path: &AbsPath, place: &Place<'_>) -> Result<Before> {
-        let stat = place.stat().map_err(|errno| self.error("write", path, errno))?;
-        let Some(found) = stat else { return Ok(Before { stat, regular: None }) };
-        match metadata_of(&found).file_type {
+    /// The regular file that is there, if one is.
+    fn before(&self, path: &AbsPath, place: &Place<'_>) -> Result<Option<Before>> {
+        let Some(stat) = place.stat().map_err(|errno| self.error("write", path, errno))? else { return Ok(None) };
+        match metadata_of(&stat).file_type {
             FileType::Directory => Err(Error::new(ErrorKind::Failed, "write", path, "a directory is there")
                 .with_hint("remove the directory, or declare a `directory` with `ensure = \"absent\"` before it")),
             FileType::Regular => {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-                let handle = match rustix::fs::openat(&place.directory, place.name, flags, Mode::empty()) {
-                    Ok(handle) => Some(handle),
+                match rustix::fs::openat(&place.directory, place.name, flags, Mode::empty()) {
+                    Ok(handle) => Ok(Some(Before { stat, handle: Some(handle) })),
                     // Not root, and not readable: then there is nothing to hand down that could be handed down.
-                    Err(Errno::ACCESS) => None,
-                    Err(errno) => return Err(self.error("write", path, errno)),
-                };
-                Ok(Before { stat, regular: Some((found, handle)) })
+                    Err(Errno::ACCESS) => Ok(Some(Before { stat, handle: None })),
+                    Err(errno) => Err(self.error("write", path, errno)),
+                }
             }
-            _ => Ok(Before { stat, regular: None }),
+            _ => Ok(None),
         }
     }
 
@@ -131,15 +127,15 @@ impl LinuxFiles {
     }
 
     /// Owner, group, label, list, mode: in this order, because the first ones take bits of the last away.
-    fn dress(&self, path: &AbsPath, file: &OwnedFd, before: &Before, attributes: Attributes) -> Result<()> {
-        let old = before.regular.as_ref().map(|(stat, _)| stat);
+    fn dress(&self, path: &AbsPath, file: &OwnedFd, before: Option<&Before>, attributes: Attributes) -> Result<()> {
+        let old = before.map(|before| &before.stat);
         let uid = attributes.uid.or(old.map(|old| old.st_uid)).filter(|uid| *uid != self.euid);
         let gid = attributes.gid.or(old.map(|old| old.st_gid));
         if uid.is_some() || gid.is_some() {
             rustix::fs::fchown(file, uid.map(Uid::from_raw), gid.map(Gid::from_raw))
                 .map_err(|errno| self.error("set the owner of", path, errno))?;
         }
-        if let Some((_, Some(old))) = &before.regular {
+        if let Some(old) = before.and_then(|before| before.handle.as_ref()) {
             labels::copy(old, file).map_err(|errno| self.error("copy the extended attributes of", path, errno))?;
         }
         let mode = attributes.mode.or(old.map(|old| old.st_mode & 0o7777)).unwrap_or(DEFAULT_MODE);
