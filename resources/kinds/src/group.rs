@@ -1,0 +1,144 @@
+//! `group`: a group of users.
+
+use converge_model::system::accounts::{Group, GroupSettings};
+use converge_model::{
+    AnyResource, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties, Resource, ResourceSpec,
+    Result, System, property,
+};
+
+use crate::ensure::{self, Ensure};
+use crate::membership::{self, Membership};
+
+/// The row of the registry.
+pub(crate) const KIND: Kind = Kind { schema, build, removal: |spec| Some(ensure::absent(spec, &[])) };
+
+converge_model::properties! {
+    /// What a group takes.
+    pub(crate) struct GroupProperties {
+        /// Whether the group is there.
+        pub ensure: Ensure = Ensure::Present,
+        /// Its number. Without it, a new group gets the next free one. Files of a group whose number changes keep the old one.
+        pub gid: Option<u32>,
+        /// The users that have it as a supplementary group, by name. They must be there. Say it here, or by a user's
+        /// `groups`, not both: each would wait for the other.
+        pub members: Option<Vec<String>>,
+        /// What becomes of other members: with `add` they stay, with `exact` they go.
+        pub members_mode: Membership = Membership::Add,
+        /// Whether a new group gets its number from the system's range.
+        pub system: bool = false,
+    }
+}
+
+fn schema() -> KindSchema {
+    KindSchema {
+        name: "group",
+        doc: "A group of users. The name is the group's name.",
+        names: converge_model::schema::NameSchema {
+            what: "group name",
+            check: property::check_account_name,
+            is_path: false,
+        },
+        properties: GroupProperties::schema(),
+        actions: &[],
+        example: r#"[group.deploy]
+system = true
+
+[group.adm]
+members = ["syslog"]
+members_mode = "exact"
+"#,
+    }
+}
+
+fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
+    let name = spec.id.name();
+    property::check_account_name(name).map_err(|cause| spec.invalid(cause))?;
+    let properties: GroupProperties = spec.decode()?;
+    for member in properties.members.iter().flatten() {
+        property::check_account_name(member).map_err(|cause| spec.invalid(format!("property `members`: {cause}")))?;
+    }
+    if properties.gid == Some(u32::MAX) {
+        return Err(spec.invalid(format!("property `gid`: {} is not the number of a group", u32::MAX)));
+    }
+    Ok(Box::new(GroupResource { name: name.to_owned(), properties }))
+}
+
+struct GroupResource {
+    name: String,
+    properties: GroupProperties,
+}
+
+impl GroupResource {
+    /// All members there should be, where they are declared.
+    fn members(&self, group: Option<&Group>) -> Option<Vec<String>> {
+        let observed = group.map(|group| group.members.as_slice()).unwrap_or_default();
+        let declared = self.properties.members.as_ref()?;
+        Some(membership::wanted(observed, declared, self.properties.members_mode))
+    }
+
+    fn check_members(&self, system: &dyn System, members: &[String]) -> Result<()> {
+        for member in members {
+            if system.accounts().user(member)?.is_none() {
+                let subject = format!("the members of the group {}", self.name);
+                return Err(Error::new(ErrorKind::NotFound, "set", subject, format!("there is no user {member}"))
+                    .with_hint(format!("declare `user[{member}]` before it, or mend the name")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Resource for GroupResource {
+    type State = Option<Group>;
+
+    fn observe(&self, system: &dyn System) -> Result<Option<Group>> {
+        system.accounts().group(&self.name)
+    }
+
+    fn diff(&self, group: &Option<Group>) -> Changes {
+        let mut changes = Changes::none();
+        match (self.properties.ensure, group) {
+            (Ensure::Absent, None) => return changes,
+            (Ensure::Absent, Some(_)) => {
+                changes.push(ensure::removed("present"));
+                return changes;
+            }
+            (Ensure::Present, None) => changes.push(ensure::created()),
+            (Ensure::Present, Some(_)) => {}
+        }
+        if let Some(gid) = self.properties.gid {
+            changes.compare("gid", group.as_ref().map(|group| group.gid), gid);
+        }
+        if let Some(members) = &self.properties.members {
+            let observed = group.as_ref().map(|group| group.members.as_slice());
+            membership::compare("members", observed, members, self.properties.members_mode, &mut changes);
+        }
+        changes
+    }
+
+    fn apply(&self, system: &dyn System, group: &Option<Group>, changes: &Changes) -> Result<()> {
+        let accounts = system.accounts();
+        if self.properties.ensure == Ensure::Absent {
+            return accounts.remove_group(&self.name);
+        }
+        let members = self.members(group.as_ref()).filter(|_| changes.has("members"));
+        self.check_members(system, members.as_deref().unwrap_or_default())?;
+        let settings = GroupSettings {
+            gid: self.properties.gid.filter(|_| changes.has("gid")),
+            members,
+            system: self.properties.system,
+        };
+        match group {
+            None => accounts.add_group(&self.name, &settings),
+            Some(_) => accounts.modify_group(&self.name, &settings),
+        }
+    }
+
+    fn footprint(&self) -> Footprint {
+        let gives = vec![Key::Group(self.name.clone())];
+        if self.properties.ensure == Ensure::Absent {
+            return Footprint { gives, needs: Vec::new() };
+        }
+        Footprint { gives, needs: self.properties.members.iter().flatten().cloned().map(Key::User).collect() }
+    }
+}

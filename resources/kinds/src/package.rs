@@ -1,0 +1,509 @@
+//! `package`: packages of the distribution, or a package file.
+
+use std::time::Duration;
+
+use converge_model::system::packages::{Candidate, Install, Installed, PackageState, Transaction};
+use converge_model::{
+    AbsPath, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties, Resource,
+    ResourceSpec, Result, Shown, Span, System, Value,
+};
+
+use crate::ensure;
+use crate::version_constraint::{Compare, VersionConstraint};
+
+/// The row of the registry.
+pub(crate) const KIND: Kind = Kind { schema, build, removal };
+
+/// How long a transaction may take where the recipe says nothing: a slow mirror, and a large package's scripts.
+const TRANSACTION_TIME: Duration = Duration::from_secs(30 * 60);
+
+converge_model::choice! {
+    /// Whether a package is there.
+    pub(crate) enum PackageEnsure {
+        /// Installed, in any version that `version` allows.
+        Present = "present",
+        /// Installed in the newest version.
+        Latest = "latest",
+        /// Not installed.
+        Absent = "absent",
+        /// Not installed, without configuration files.
+        Purged = "purged",
+    }
+}
+
+converge_model::properties! {
+    /// What a package takes.
+    pub(crate) struct PackageProperties {
+        /// `present` installs a package that is not there, and leaves one that is. `latest` also upgrades it to what the
+        /// package manager prefers. `absent` removes it and keeps its configuration files, `purged` takes these too.
+        pub ensure: PackageEnsure = PackageEnsure::Present,
+        /// The packages, where it is not the one that the resource is called after: all in one transaction. `name:architecture`
+        /// means the package of a foreign architecture.
+        pub names: Option<Vec<String>>,
+        /// The version: exactly "1.2-3"; "1.2.*" for any that begins so; or conditions that must all hold, as in
+        /// ">= 1.2, < 2". Versions are compared as the package manager compares them.
+        pub version: Option<VersionConstraint>,
+        /// Keep the package from being upgraded or removed by anybody but this resource; `false` ends that. A package that is
+        /// held although the recipe does not say so is left as it is.
+        pub hold: Option<bool>,
+        /// The absolute path of a package file on this machine, to be installed instead of what a repository offers. The
+        /// package is right when it has that version, or a newer one unless `allow_downgrade` is set. (It is not called `source`
+        /// because that means a cookbook's own file wherever content is given.)
+        pub archive: Option<AbsPath>,
+        /// Install an older version than the one that is there, where it is needed to be right. Taken for granted where
+        /// `version` names exactly one version.
+        pub allow_downgrade: Option<bool>,
+        /// With `ensure = "latest"`: how old the package manager's index may be before it is fetched anew to tell what is the
+        /// latest.
+        pub index_age: Span = Span::seconds(24 * 60 * 60),
+    }
+}
+
+fn schema() -> KindSchema {
+    KindSchema {
+        name: "package",
+        doc: "A package of the distribution. The name is the package's name, or any other with `names`.\n\n\
+              The package manager is not asked anything it would have to ask back. The index is fetched only when a wanted \
+              package is not in it, or is too old for `latest`. A package that an interrupted run left half installed is \
+              finished. `timeout` is how long one transaction may take, the wait for another one included; 30 minutes unless \
+              said.",
+        names: converge_model::schema::NameSchema { what: "package name", check: check_resource_name, is_path: false },
+        properties: PackageProperties::schema(),
+        actions: &[],
+        example: r#"[package.nginx]
+version = ">= 1.22"
+
+[package.tools]
+names = ["curl", "htop", "tree"]
+
+[package.telnetd]
+ensure = "purged"
+"#,
+    }
+}
+
+fn removal(spec: &ResourceSpec<'_>) -> Option<std::collections::BTreeMap<String, Value>> {
+    Some(ensure::absent(spec, &["names"]))
+}
+
+/// The name of a resource may be anything where `names` says which packages; this much no package may be called.
+fn check_resource_name(name: &str) -> Result<(), String> {
+    if name.starts_with('-') { Err(format!("{name:?} would be taken for an option")) } else { Ok(()) }
+}
+
+fn check_package_name(name: &str) -> Result<(), String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | ':');
+    if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 200 && name.chars().all(good) {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is not the name of a package"))
+    }
+}
+
+fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
+    let properties: PackageProperties = spec.decode()?;
+    let names = properties.names.clone().unwrap_or_else(|| vec![spec.id.name().to_owned()]);
+    check(&properties, &names).map_err(|cause| spec.invalid(cause))?;
+    let timeout = spec.timeout.map_or(TRANSACTION_TIME, Span::duration);
+    Ok(Box::new(PackageResource { names, properties, timeout }))
+}
+
+fn check(properties: &PackageProperties, names: &[String]) -> Result<(), String> {
+    for (index, name) in names.iter().enumerate() {
+        check_package_name(name)?;
+        if names[..index].contains(name) {
+            return Err(format!("property `names`: {name} is there twice"));
+        }
+    }
+    let removed = matches!(properties.ensure, PackageEnsure::Absent | PackageEnsure::Purged);
+    if removed && properties.hold == Some(true) {
+        return Err(format!("`hold = true` says to keep what `ensure = {:?}` takes away", properties.ensure.word()));
+    }
+    if properties.archive.is_some() && !removed {
+        if names.len() != 1 {
+            return Err("`archive` holds one package; declare one resource for each".to_owned());
+        }
+        if properties.version.is_some() || properties.ensure == PackageEnsure::Latest {
+            return Err("`archive` says which version; leave out `version`, and `latest`".to_owned());
+        }
+    }
+    Ok(())
+}
+
+struct PackageResource {
+    names: Vec<String>,
+    properties: PackageProperties,
+    timeout: Duration,
+}
+
+/// One package, as observed and judged.
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    name: String,
+    installed: Option<Installed>,
+    verdict: Verdict,
+    /// Whether what is to be installed is older than what is there.
+    is_downgrade: bool,
+}
+
+/// What has to be done with a package.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Right,
+    /// Install it, in this version where one was chosen.
+    Install(Option<String>),
+    /// No version that is known is allowed; these are.
+    NoVersion(Vec<String>),
+    Remove,
+    Purge,
+}
+
+/// What a verdict is made from, but for the package itself.
+struct Judge<'a> {
+    ensure: PackageEnsure,
+    version: Option<&'a VersionConstraint>,
+    allow_downgrade: bool,
+    compare: Compare<'a>,
+}
+
+impl Judge<'_> {
+    fn allows(&self, version: &str) -> bool {
+        self.version.is_none_or(|constraint| constraint.allows(version, self.compare))
+    }
+
+    /// The version that the package manager prefers, if it is allowed, else the newest that is.
+    fn choice<'c>(&self, candidates: &'c [Candidate]) -> Option<&'c str> {
+        let mut allowed = candidates.iter().filter(|candidate| self.allows(&candidate.version));
+        allowed.clone().find(|candidate| candidate.preferred).or_else(|| allowed.next()).map(|it| it.version.as_str())
+    }
+
+    /// Judges one package. `candidates` starts a process where the package manager needs one, and is asked only when nothing
+    /// else tells.
+    fn verdict(
+        &self,
+        installed: Option<&Installed>,
+        candidates: impl FnOnce() -> Result<Vec<Candidate>>,
+    ) -> Result<Verdict> {
+        let there = installed.filter(|installed| installed.state != PackageState::ConfigFiles);
+        match self.ensure {
+            PackageEnsure::Absent => return Ok(if there.is_some() { Verdict::Remove } else { Verdict::Right }),
+            PackageEnsure::Purged => return Ok(if installed.is_some() { Verdict::Purge } else { Verdict::Right }),
+            PackageEnsure::Present | PackageEnsure::Latest => {}
+        }
+        let unfinished = there.is_some_and(|there| there.state == PackageState::Unfinished);
+        let allowed = there.filter(|there| self.allows(&there.version));
+        if self.ensure == PackageEnsure::Present {
+            match allowed {
+                Some(_) if !unfinished => return Ok(Verdict::Right),
+                Some(there) => return Ok(Verdict::Install(self.version.map(|_| there.version.clone()))),
+                None if self.version.is_none() => return Ok(Verdict::Install(None)),
+                None => {}
+            }
+        }
+        let candidates = candidates()?;
+        let choice = self.choice(&candidates).map(str::to_owned);
+        Ok(match (allowed, choice) {
+            (Some(there), Some(choice)) => match (self.compare)(&choice, &there.version) {
+                std::cmp::Ordering::Greater => Verdict::Install(Some(choice)),
+                std::cmp::Ordering::Less if self.allow_downgrade => Verdict::Install(Some(choice)),
+                _ if unfinished => Verdict::Install(Some(there.version.clone())),
+                _ => Verdict::Right,
+            },
+            (Some(_), None) if unfinished => Verdict::Install(None),
+            (Some(_), None) => Verdict::Right,
+            (None, Some(choice)) => Verdict::Install(Some(choice)),
+            // Not in the index yet: installing fetches it where it must.
+            (None, None) => match self.version {
+                None => Verdict::Install(None),
+                Some(constraint) => match constraint.exact() {
+                    Some(version) => Verdict::Install(Some(version.to_owned())),
+                    None => Verdict::NoVersion(candidates.into_iter().map(|candidate| candidate.version).collect()),
+                },
+            },
+        })
+    }
+}
+
+impl PackageResource {
+    fn allows_downgrade(&self) -> bool {
+        let exact = self.properties.version.as_ref().is_some_and(|version| version.exact().is_some());
+        self.properties.allow_downgrade.unwrap_or(exact)
+    }
+
+    fn see(&self, system: &dyn System, name: &str) -> Result<Seen> {
+        let packages = system.packages();
+        let installed = packages.installed(name)?;
+        let compare = |left: &str, right: &str| packages.compare(left, right);
+        let judge = Judge {
+            ensure: self.properties.ensure,
+            version: self.properties.version.as_ref(),
+            allow_downgrade: self.allows_downgrade(),
+            compare: &compare,
+        };
+        // Somebody holds it and this resource does not know why: that is no reason to fail before a newer version is a must.
+        let left_alone = self.properties.ensure == PackageEnsure::Latest && self.is_held_by_others(installed.as_ref());
+        let judge = if left_alone { Judge { ensure: PackageEnsure::Present, ..judge } } else { judge };
+        let verdict = match &self.properties.archive {
+            Some(archive) if judge.ensure == PackageEnsure::Present => {
+                self.judge_archive(system, name, installed.as_ref(), archive, &judge)?
+            }
+            _ => judge.verdict(installed.as_ref(), || packages.candidates(name))?,
+        };
+        let is_downgrade = match (&verdict, &installed) {
+            (Verdict::Install(Some(version)), Some(there)) if there.state != PackageState::ConfigFiles => {
+                compare(version, &there.version).is_lt()
+            }
+            _ => false,
+        };
+        Ok(Seen { name: name.to_owned(), installed, verdict, is_downgrade })
+    }
+
+    fn is_held_by_others(&self, installed: Option<&Installed>) -> bool {
+        self.properties.hold.is_none() && installed.is_some_and(|installed| installed.held)
+    }
+
+    fn judge_archive(
+        &self,
+        system: &dyn System,
+        name: &str,
+        installed: Option<&Installed>,
+        archive: &AbsPath,
+        judge: &Judge<'_>,
+    ) -> Result<Verdict> {
+        // A file that the same run has yet to write says nothing now; when it is to be installed, it must be there.
+        if system.files().metadata(archive)?.is_none() {
+            return Ok(Verdict::Install(None));
+        }
+        let file = system.packages().inspect(archive)?;
+        if file.name != name.split(':').next().unwrap_or(name) {
+            let cause = format!("it holds the package {}, not {name}", file.name);
+            return Err(Error::new(ErrorKind::Invalid, "install", archive, cause)
+                .with_hint("name the resource after the package, or mend `archive`"));
+        }
+        Ok(match installed {
+            Some(there) if there.state == PackageState::Installed => {
+                match (judge.compare)(&file.version, &there.version) {
+                    std::cmp::Ordering::Equal => Verdict::Right,
+                    std::cmp::Ordering::Less if !judge.allow_downgrade => Verdict::Right,
+                    _ => Verdict::Install(Some(file.version)),
+                }
+            }
+            _ => Verdict::Install(Some(file.version)),
+        })
+    }
+
+    /// Why what is to be done with a package must not be done.
+    fn refusal(&self, seen: &Seen) -> Option<Error> {
+        let subject = format!("the package {}", seen.name);
+        if seen.verdict != Verdict::Right && self.is_held_by_others(seen.installed.as_ref()) {
+            return Some(
+                Error::new(ErrorKind::Invalid, "change", subject, "it is on hold, and the recipe does not say so")
+                    .with_hint("set `hold = false` to end that, or `hold = true` to change it and hold it again"),
+            );
+        }
+        match (&seen.verdict, &seen.installed) {
+            (Verdict::NoVersion(known), _) => {
+                let shown = match known.as_slice() {
+                    [] => "no version of it is known".to_owned(),
+                    known => format!("known are {}", known.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
+                };
+                let wanted = self.properties.version.as_ref().map(ToString::to_string).unwrap_or_default();
+                Some(
+                    Error::new(ErrorKind::NotFound, "install", subject, format!("no version is `{wanted}`; {shown}"))
+                        .with_hint("mend `version`, or declare the repository that has it"),
+                )
+            }
+            (Verdict::Install(Some(version)), Some(there)) if seen.is_downgrade && !self.allows_downgrade() => {
+                let cause = format!("{} is installed, and what is wanted is older: {version}", there.version);
+                Some(
+                    Error::new(ErrorKind::Invalid, "downgrade", subject, cause)
+                        .with_hint("set `allow_downgrade = true` if that is meant"),
+                )
+            }
+            _ => None,
+        }
+    }
+
+    /// The transaction that makes right what was seen.
+    fn transaction_of(&self, seen: &[Seen]) -> Transaction {
+        let mut transaction = Transaction { timeout: self.timeout, ..Transaction::default() };
+        for package in seen {
+            match &package.verdict {
+                Verdict::Right | Verdict::NoVersion(_) => {}
+                Verdict::Install(version) => transaction.install.push(Install {
+                    name: package.name.clone(),
+                    version: version.clone(),
+                    file: self.properties.archive.clone(),
+                }),
+                Verdict::Remove => transaction.remove.push(package.name.clone()),
+                Verdict::Purge => transaction.purge.push(package.name.clone()),
+            }
+            match self.hold_change(package) {
+                Some(true) => transaction.hold.push(package.name.clone()),
+                Some(false) => transaction.unhold.push(package.name.clone()),
+                None => {}
+            }
+        }
+        transaction
+    }
+
+    /// Whether the package is to be held, where that is not so already. What is removed holds nothing.
+    fn hold_change(&self, seen: &Seen) -> Option<bool> {
+        let held = seen.installed.as_ref().is_some_and(|installed| installed.held);
+        self.properties.hold.filter(|&hold| hold != held)
+    }
+
+    /// Judges anew, with a fresh index, the packages of which no known version is allowed.
+    fn see_again(&self, system: &dyn System, seen: &[Seen]) -> Result<Vec<Seen>> {
+        if !seen.iter().any(|package| matches!(package.verdict, Verdict::NoVersion(_))) {
+            return Ok(seen.to_vec());
+        }
+        system.packages().refresh(Duration::ZERO)?;
+        seen.iter().map(|package| self.see(system, &package.name)).collect()
+    }
+
+    /// How a property is called: with the package where there are several.
+    fn property(&self, property: &str, package: &Seen) -> String {
+        if self.names.len() == 1 { property.to_owned() } else { format!("{property} of {}", package.name) }
+    }
+
+    fn compare_package(&self, package: &Seen, changes: &mut Changes) {
+        let there = package.installed.as_ref().filter(|installed| installed.state != PackageState::ConfigFiles);
+        let version = there.map(|there| there.version.clone());
+        let mut add = |property, from, to| changes.push(Change::new(self.property(property, package), from, to));
+        match &package.verdict {
+            Verdict::Right => {}
+            Verdict::Remove => add("ensure", Shown::maybe(version), Shown::text(self.properties.ensure.word())),
+            Verdict::Purge => {
+                let from = version.unwrap_or_else(|| "configuration files".to_owned());
+                add("ensure", Shown::text(from), Shown::text(self.properties.ensure.word()));
+            }
+            Verdict::Install(_) | Verdict::NoVersion(_) => {
+                if there.is_none() {
+                    add("ensure", Shown::Absent, Shown::text(self.properties.ensure.word()));
+                }
+                if there.is_some_and(|there| there.state == PackageState::Unfinished) {
+                    add("state", Shown::text("half installed"), Shown::text("installed"));
+                }
+                let wanted = match &package.verdict {
+                    Verdict::Install(chosen) => chosen.clone(),
+                    _ => self.properties.version.as_ref().map(ToString::to_string),
+                };
+                if let Some(wanted) = wanted.filter(|wanted| Some(wanted) != version.as_ref()) {
+                    add("version", Shown::maybe(version), Shown::text(wanted));
+                } else if let (Some(archive), Some(version)) = (&self.properties.archive, version) {
+                    add("version", Shown::text(version), Shown::text(format!("that of {archive}")));
+                }
+            }
+        }
+        if let Some(hold) = self.hold_change(package) {
+            add("hold", Shown::text(!hold), Shown::text(hold));
+        }
+    }
+}
+
+impl Resource for PackageResource {
+    type State = Vec<Seen>;
+
+    fn observe(&self, system: &dyn System) -> Result<Vec<Seen>> {
+        if system.packages().provider().is_none() {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "look for",
+                format!("the package {}", self.names.join(", ")),
+                "this machine has no package manager that Converge knows",
+            )
+            .with_hint("guard the resource with `when`"));
+        }
+        if self.properties.ensure == PackageEnsure::Latest {
+            system.packages().refresh(self.properties.index_age.duration())?;
+        }
+        self.names.iter().map(|name| self.see(system, name)).collect()
+    }
+
+    fn diff(&self, state: &Vec<Seen>) -> Changes {
+        let mut changes = Changes::none();
+        for package in state {
+            self.compare_package(package, &mut changes);
+        }
+        changes
+    }
+
+    fn apply(&self, system: &dyn System, state: &Vec<Seen>, _changes: &Changes) -> Result<()> {
+        let seen = self.see_again(system, state)?;
+        match seen.iter().find_map(|package| self.refusal(package)) {
+            Some(refusal) => Err(refusal),
+            None => system.packages().transact(&self.transaction_of(&seen)),
+        }
+    }
+
+    fn footprint(&self) -> Footprint {
+        let gives = self.names.iter().cloned().map(Key::Package).chain([Key::Everything]).collect();
+        let needs = [Key::PackageSources].into_iter().chain(self.properties.archive.clone().map(Key::Path)).collect();
+        Footprint { gives, needs }
+    }
+
+    /// Nothing where `apply` would refuse, or has to look again first: that is told better alone.
+    fn transaction(&self, state: &Vec<Seen>, changes: &Changes) -> Option<Transaction> {
+        let refused = state.iter().any(|package| self.refusal(package).is_some());
+        (!changes.is_empty() && !refused).then(|| self.transaction_of(state))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use converge_model::PropertyType;
+
+    use super::*;
+
+    #[test]
+    fn a_package_is_judged_by_what_is_there_and_what_could_be() {
+        use PackageEnsure::{Absent, Latest, Present, Purged};
+        use PackageState::{ConfigFiles, Installed as Whole, Unfinished};
+        let install = |version: &str| Verdict::Install(Some(version.to_owned()));
+        let anything = || Verdict::Install(None);
+        for (ensure, version, installed, candidates, verdict) in [
+            (Present, "", None, None, anything()),
+            (Present, "", Some(("1", Whole)), None, Verdict::Right),
+            (Present, "", Some(("1", ConfigFiles)), None, anything()),
+            (Present, "", Some(("1", Unfinished)), None, anything()),
+            (Present, "1", Some(("1", Unfinished)), None, install("1")),
+            (Present, ">= 1", Some(("2", Whole)), None, Verdict::Right),
+            // The preferred version, unless only another is allowed.
+            (Present, ">= 2", Some(("1", Whole)), Some(&["4", "3!", "2"][..]), install("3")),
+            (Present, "< 3", None, Some(&["4", "3!", "2", "1"]), install("2")),
+            (Present, ">= 5", None, Some(&["4!"]), Verdict::NoVersion(vec!["4".into()])),
+            // An exact version may only be missing from an old index.
+            (Present, "5", None, Some(&["4!"]), install("5")),
+            (Latest, "", Some(("2", Whole)), Some(&["3!", "2"]), install("3")),
+            (Latest, "", Some(("3", Whole)), Some(&["3!", "2"]), Verdict::Right),
+            (Latest, "", Some(("4", Whole)), Some(&["3!"]), Verdict::Right),
+            (Latest, "", Some(("1", Whole)), Some(&[]), Verdict::Right),
+            (Latest, "", None, Some(&[]), anything()),
+            (Latest, "< 3", Some(("3", Whole)), Some(&["3!", "2"]), install("2")),
+            (Latest, "", Some(("3", Unfinished)), Some(&["3!"]), install("3")),
+            (Absent, "", Some(("1", Whole)), None, Verdict::Remove),
+            (Absent, "", Some(("1", Unfinished)), None, Verdict::Remove),
+            (Absent, "", Some(("1", ConfigFiles)), None, Verdict::Right),
+            (Purged, "", Some(("1", ConfigFiles)), None, Verdict::Purge),
+            (Purged, "", None, None, Verdict::Right),
+        ] {
+            let constraint = VersionConstraint::from_value(&Value::from(version)).ok();
+            let compare = |left: &str, right: &str| left.cmp(right);
+            let judge = Judge { ensure, version: constraint.as_ref(), allow_downgrade: false, compare: &compare };
+            let installed =
+                installed.map(|(version, state)| Installed { version: version.to_owned(), state, held: false });
+            let judged = judge.verdict(installed.as_ref(), || {
+                let candidates: &[&str] = candidates.expect("candidates must not be asked for");
+                Ok(candidates
+                    .iter()
+                    .map(|version| Candidate {
+                        version: version.trim_end_matches('!').to_owned(),
+                        preferred: version.ends_with('!'),
+                    })
+                    .collect())
+            });
+            assert_eq!(judged, Ok(verdict), "{ensure:?} {version} {installed:?} {candidates:?}");
+        }
+    }
+}
