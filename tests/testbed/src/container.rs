@@ -11,16 +11,13 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 
 use crate::command::{Invocation, host_pid};
+use crate::control_group::ENTER;
 use crate::error::{Attempt, Result, TestbedError};
 use crate::output;
 use crate::processes;
 
 /// How long systemd-nspawn may take to end after the machine's first process has.
 const END: Duration = Duration::from_secs(20);
-
-/// Takes the pid of its shell into a control group, then becomes systemd-nspawn: its own group must be right before the
-/// machine's is made below it.
-const ENTER_GROUP: &str = r#"echo $$ > "$0" && exec "$@""#;
 
 /// Rights that nspawn takes from a machine and that a process entering from the test host must not bring along: it could
 /// set the test host's clock or load modules into its kernel.
@@ -179,7 +176,7 @@ fn start(boot: &Boot) -> Result<Child> {
     let console = File::create(&boot.console).attempt(|| format!("cannot write {}", boot.console.display()))?;
     let errors = console.try_clone().attempt(|| format!("cannot write {}", boot.console.display()))?;
     let mut command = Command::new("sh");
-    command.arg("-c").arg(ENTER_GROUP).arg(boot.group).args([
+    command.arg("-c").arg(ENTER).arg(boot.group).args([
         "systemd-nspawn",
         "--quiet",
         "--settings=no",

@@ -1,4 +1,5 @@
-//! A control group of its own for every machine, so that two machines never share one and a machine can be ended whole.
+//! A control group of its own for every claim, so that two machines never share one and what a claim started can be
+//! ended whole.
 #![expect(
     clippy::disallowed_methods,
     reason = "the testbed makes control groups on the test host; there is no agent here"
@@ -12,20 +13,24 @@ use std::time::{Duration, Instant};
 use crate::error::{Attempt, Result, TestbedError};
 use crate::mounts;
 
-/// The group all machines' groups are below, in every hierarchy.
+/// The group all claims' groups are below, in every hierarchy.
 const PARENT: &str = "converge-testbed";
+
+/// A script for `sh -c`: takes its own pid into the group whose `cgroup.procs` is `$0`, then becomes the program that
+/// follows. A program must be in its group before it starts others.
+pub(crate) const ENTER: &str = r#"echo $$ > "$0" && exec "$@""#;
 
 /// How long killed processes may take to leave their group.
 const EMPTY: Duration = Duration::from_secs(5);
 
-/// The control group of one machine.
+/// The control group of one claim.
 #[derive(Debug, Clone)]
 pub(crate) struct ControlGroup {
     id: String,
 }
 
 impl ControlGroup {
-    /// The group of the machine called `id`; made by [`ControlGroup::create`].
+    /// The group of the claim called `id`; made by [`ControlGroup::create`].
     pub(crate) fn of(id: &str) -> Self {
         Self { id: id.to_owned() }
     }

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::claim::{locked, remove_directory, say};
+use crate::claim::{Claim, locked, remove_directory, say};
 use crate::command::Invocation;
+use crate::control_group::ENTER;
 use crate::error::{Attempt, Result, TestbedError};
-use crate::{apt_sources, digest, mounts, places};
+use crate::{apt_sources, digest, places};
 
 /// What a machine has beyond the essential packages: what makes it boot, what the kinds need, what tests look with.
 const PACKAGES: &[&str] = &[
@@ -106,7 +107,7 @@ impl Recipe {
         let root = bases.join(&name);
         let building = locked(&bases.join("building.lock"))?;
         if !root.exists() {
-            self.build(&bases, &root)?;
+            self.build(&root)?;
             remove_outdated(&bases, &name);
         }
         let in_use = bases.join(format!("{name}.lock"));
@@ -116,22 +117,23 @@ impl Recipe {
         Ok(Image { root, _use: Arc::new(file) })
     }
 
-    /// Builds beside the final place and renames, so that what has the final name is whole.
-    fn build(&self, bases: &Path, root: &Path) -> Result<()> {
-        let partial = bases.join("partial");
-        // What a killed build left behind, mounts included.
-        mounts::unmount_below(&partial)?;
-        remove_directory(&partial)?;
-        fs::create_dir_all(&partial).attempt(|| format!("cannot make {}", partial.display()))?;
-        let finish = partial.join("finish");
+    /// Builds in a claim, which is swept when this process is killed, and renames, so that what has the final name is
+    /// whole.
+    fn build(&self, root: &Path) -> Result<()> {
+        let claim = Claim::new("base")?;
+        let finish = claim.directory().join("finish");
         fs::write(&finish, FINISH).attempt(|| format!("cannot write {}", finish.display()))?;
-        let built = partial.join("root");
+        let built = claim.directory().join("root");
         say(&format!("building a base of {} with mmdebstrap; this happens once and takes half a minute", self.suite));
         let started = Instant::now();
-        let mut invocation =
-            Invocation::on_host(["mmdebstrap", "--mode=root", "--format=directory", "--variant=minbase"])
-                .argument(format!("--include={}", PACKAGES.join(",")))
-                .argument(format!("--customize-hook=sh '{}' \"$1\"", finish.display()));
+        let mut invocation = Invocation::on_host(["sh", "-c", ENTER])
+            .argument(claim.control_group().create()?)
+            .argument("mmdebstrap")
+            .argument("--mode=root")
+            .argument("--format=directory")
+            .argument("--variant=minbase")
+            .argument(format!("--include={}", PACKAGES.join(",")))
+            .argument(format!("--customize-hook=sh '{}' \"$1\"", finish.display()));
         for setting in &self.sources.settings {
             invocation = invocation.argument(format!("--aptopt={setting}"));
         }
@@ -149,7 +151,7 @@ impl Recipe {
         }
         fs::rename(&built, root).attempt(|| format!("cannot put the base at {}", root.display()))?;
         say(&format!("base built in {:.0} s: {}", started.elapsed().as_secs_f64(), root.display()));
-        remove_directory(&partial)
+        Ok(())
     }
 }
 

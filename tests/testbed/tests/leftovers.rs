@@ -92,7 +92,7 @@ fn traces(name: &str) -> Vec<String> {
             traces.push(format!("process {}", entry.path().display()));
         }
     }
-    let target = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/testbed");
+    let target = converge_testbed::target_directory().join("testbed");
     for place in ["/sys/fs/cgroup".into(), "/run/netns".into(), target.join("claims")] {
         let found = Command::new("find")
             .arg(place)
