@@ -66,7 +66,7 @@ pub struct Transaction {
     pub remove: Vec<String>,
     /// To be removed with their configuration files.
     pub purge: Vec<String>,
-    /// To be held.
+    /// To be held afterwards. What is held already may be installed in another version only if it is named here too.
     pub hold: Vec<String>,
     /// To be held no more.
     pub unhold: Vec<String>,
