@@ -1,0 +1,155 @@
+//! What is written down while a run changes things, so that whoever comes after a kill knows what is still to be done.
+
+use serde::{Deserialize, Serialize};
+
+use converge_model::report::Conclusion;
+use converge_model::{ResourceId, ResourceReport, Result, RunId, Timestamp, Timing};
+
+/// The version of the journal's entries. A reader leaves out runs of a later one, and keeps what is due.
+pub const JOURNAL_FORMAT: u32 = 1;
+
+/// One entry. None holds a value that must be hidden.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "entry")]
+pub enum Entry {
+    /// A run is about to change something for the first time. A run that changes nothing writes nothing.
+    Started {
+        /// [`JOURNAL_FORMAT`].
+        format: u32,
+        /// The run.
+        run: RunId,
+        /// When it began.
+        at: Timestamp,
+        /// The node's name.
+        node: String,
+        /// The policy.
+        policy: String,
+        /// The revision of the policy, where it came from a store.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<u64>,
+        /// How many resources it has.
+        resources: u64,
+    },
+    /// A notification is due from here on: the change that causes it is about to be made.
+    Due {
+        /// Who asks.
+        source: ResourceId,
+        /// Who acts.
+        target: ResourceId,
+        /// What it does.
+        action: String,
+        /// When.
+        timing: Timing,
+    },
+    /// A resource is about to be changed.
+    Applying {
+        /// Which.
+        id: ResourceId,
+        /// Whether nothing of it was there before: this agent made it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        created: bool,
+    },
+    /// A resource that was being changed ended.
+    Finished {
+        /// How.
+        resource: Box<ResourceReport>,
+    },
+    /// A notification was carried out.
+    Done {
+        /// Who acted.
+        target: ResourceId,
+        /// What it did.
+        action: String,
+    },
+    /// A notification is due no more, although nobody acted.
+    Released {
+        /// Who would have acted.
+        target: ResourceId,
+        /// What it would have done.
+        action: String,
+        /// Why it need not.
+        reason: String,
+    },
+    /// A pass of the run that started last ended by itself.
+    Ended {
+        /// How.
+        conclusion: Conclusion,
+    },
+}
+
+impl Entry {
+    /// The entry as the bytes to be added at the end of the journal: a line that begins, rather than ends, with its line
+    /// break, so that an entry after a torn one is whole.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![b'\n'];
+        // Every entry is made of strings, numbers and maps keyed by strings: there is no value that JSON cannot hold.
+        if serde_json::to_writer(&mut bytes, self).is_err() {
+            bytes.truncate(1);
+        }
+        bytes
+    }
+
+    /// The entries in the bytes of a journal, oldest first, and how many lines are none: torn by a power cut, or written
+    /// by a later version.
+    pub fn decode_all(bytes: &[u8]) -> (Vec<Entry>, usize) {
+        let mut entries = Vec::new();
+        let mut unreadable = 0;
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            match serde_json::from_slice(line) {
+                Ok(entry) => entries.push(entry),
+                Err(_) => unreadable += 1,
+            }
+        }
+        (entries, unreadable)
+    }
+}
+
+/// How soon an entry must survive a power cut. Any entry survives the death of the process once it was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// When [`Journal::append`] returns, and all entries before it as well.
+    Now,
+    /// Whenever the system gets to it.
+    Soon,
+}
+
+/// Where entries are kept. Only the holder of the run lock writes to it.
+pub trait Journal: Send + Sync {
+    /// Adds an entry at the end.
+    ///
+    /// # Errors
+    /// Where it could not be written: then it is not there, or torn.
+    fn append(&self, entry: &Entry, durability: Durability) -> Result<()>;
+
+    /// All entries, oldest first. What [`Entry::decode_all`] could not read is left out; a journal that is not there is
+    /// empty.
+    ///
+    /// # Errors
+    /// Where it could not be read.
+    fn load(&self) -> Result<Vec<Entry>>;
+
+    /// Puts `entries` in place of all, in one step, durably.
+    ///
+    /// # Errors
+    /// Where that failed: then the journal is as it was.
+    fn replace(&self, entries: &[Entry]) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_torn_or_unknown_entry_costs_only_itself() {
+        let id: ResourceId = "service[web]".parse().unwrap();
+        let done = Entry::Done { target: id.clone(), action: "reload".into() };
+        let applying = Entry::Applying { id, created: true };
+        let mut bytes = done.encode();
+        let torn = applying.encode();
+        bytes.extend(&torn[..torn.len() - 3]);
+        bytes.extend(applying.encode());
+        bytes.extend(b"\n{\"entry\":\"of_a_later_version\",\"x\":1}");
+        bytes.extend(done.encode());
+        assert_eq!(Entry::decode_all(&bytes), (vec![done.clone(), applying, done], 2));
+    }
+}

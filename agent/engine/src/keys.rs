@@ -1,0 +1,115 @@
+//! Keys as they are looked up, and which of them a run changed, and when.
+
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+
+use converge_model::{Footprint, Key};
+
+/// A key without its allocation. A path is its bytes, so that its ancestors are slices of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum KeyRef<'a> {
+    /// The bytes of a path.
+    Path(&'a [u8]),
+    /// Anything else.
+    Other(&'a Key),
+}
+
+impl<'a> KeyRef<'a> {
+    /// The key; nothing for [`Key::Everything`], which nobody can look up.
+    pub(crate) fn of(key: &'a Key) -> Option<Self> {
+        match key {
+            Key::Path(path) => Some(KeyRef::Path(path.as_path().as_os_str().as_bytes())),
+            Key::Everything => None,
+            other => Some(KeyRef::Other(other)),
+        }
+    }
+
+    /// The key itself and, where it is a path, its parent and so on up to the root directory.
+    pub(crate) fn with_ancestors(self) -> impl Iterator<Item = KeyRef<'a>> {
+        std::iter::successors(Some(self), |key| match key {
+            KeyRef::Path(path) if path.len() > 1 => {
+                let slash = path.iter().rposition(|byte| *byte == b'/')?;
+                Some(KeyRef::Path(&path[..slash.max(1)]))
+            }
+            _ => None,
+        })
+    }
+}
+
+/// A moment of a run: how many changes came before it.
+pub(crate) type Moment = u64;
+
+/// Which keys were changed, and when last. Costs nothing as long as nothing was.
+#[derive(Debug, Default)]
+pub(crate) struct ChangedKeys<'a> {
+    now: Moment,
+    everything: Moment,
+    last: HashMap<KeyRef<'a>, Moment>,
+}
+
+impl<'a> ChangedKeys<'a> {
+    /// The moment at which an observation that is made now is made.
+    pub(crate) fn now(&self) -> Moment {
+        self.now
+    }
+
+    /// What `footprint` gives was changed, or may have been.
+    pub(crate) fn mark(&mut self, footprint: &'a Footprint) {
+        self.now += 1;
+        for key in &footprint.gives {
+            match KeyRef::of(key) {
+                Some(key) => {
+                    self.last.insert(key, self.now);
+                }
+                None => self.everything = self.now,
+            }
+        }
+    }
+
+    /// Whether anything that `footprint` leans on was changed after `moment`.
+    pub(crate) fn since(&self, moment: Moment, footprint: &'a Footprint) -> bool {
+        if self.now == moment {
+            return false;
+        }
+        self.everything > moment
+            || footprint
+                .gives
+                .iter()
+                .chain(&footprint.needs)
+                .filter_map(KeyRef::of)
+                .any(|key| key.with_ancestors().any(|key| self.last.get(&key).is_some_and(|changed| *changed > moment)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> Key {
+        Key::Path(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_key_is_stale_where_it_or_an_ancestor_or_everything_was_changed_since() {
+        let gives = |key| Footprint { gives: vec![key], needs: vec![] };
+        let needs = |key| Footprint { gives: vec![], needs: vec![key] };
+        let user = || Key::User("app".into());
+        let everything = gives(Key::Everything);
+        let (srv, app) = (gives(path("/srv")), gives(user()));
+        let readers = [needs(path("/srv/a/b")), needs(path("/srvx")), needs(user()), needs(path("/")), gives(user())];
+        let stale = |changed: &ChangedKeys<'_>, moment| {
+            readers.each_ref().map(|reader| changed.since(moment, reader)).map(u8::from)
+        };
+        let mut changed = ChangedKeys::default();
+        assert_eq!(stale(&changed, 0), [0, 0, 0, 0, 0]);
+        changed.mark(&srv);
+        let after_srv = changed.now();
+        assert_eq!(stale(&changed, 0), [1, 0, 0, 0, 0]);
+        changed.mark(&app);
+        assert_eq!(stale(&changed, 0), [1, 0, 1, 0, 1]);
+        assert_eq!(stale(&changed, after_srv), [0, 0, 1, 0, 1]);
+        changed.mark(&everything);
+        assert_eq!(stale(&changed, after_srv), [1, 1, 1, 1, 1]);
+        assert_eq!(stale(&changed, changed.now()), [0, 0, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,233 @@
+//! The order of a run: the catalog's, and the edges that are found because one resource gives what another needs.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use converge_model::Key;
+use converge_model::order::order;
+
+use crate::item::Item;
+use crate::keys::KeyRef;
+
+/// A resource by its position, or, from the count of resources on, a hub: it stands between all who give the same thing
+/// and all who need it, so that the edges stay as many as there are gives and needs.
+type Node = usize;
+
+/// The order in which the resources of a catalog converge, and what found edges say of who waits for whom.
+pub(crate) struct Order {
+    /// Every position, in order.
+    pub(crate) sequence: Vec<usize>,
+    found: Found,
+}
+
+/// The found edges.
+struct Found {
+    /// Who must come before the resource at each position: `blockers[starts[position]..starts[position + 1]]`.
+    starts: Vec<usize>,
+    blockers: Vec<Node>,
+    /// Who feeds each hub, ascending.
+    hubs: Vec<Vec<usize>>,
+}
+
+impl Order {
+    /// Orders the resources of a catalog. The order written is kept unless a found edge says otherwise; found edges that
+    /// contradict what was written give way to it.
+    pub(crate) fn of(items: &[Item<'_>]) -> Self {
+        let found = Found::of(items);
+        let count = items.len();
+        let forward = |position: usize| found.before(position).iter().all(|node| found.last_giver(*node) < position);
+        let sequence = if (0..count).all(forward) { (0..count).collect() } else { found.sequence(items) };
+        Self { sequence, found }
+    }
+}
+
+impl Found {
+    fn of(items: &[Item<'_>]) -> Self {
+        let mut hubs = Vec::new();
+        let givers = givers(items, &mut hubs);
+        let mut found = Self { starts: Vec::with_capacity(items.len() + 1), blockers: Vec::new(), hubs };
+        for (position, item) in items.iter().enumerate() {
+            found.starts.push(found.blockers.len());
+            for key in item.footprint.needs.iter().filter_map(KeyRef::of) {
+                let own = |node: &Node| match found.hubs.get(node.wrapping_sub(items.len())) {
+                    Some(feeders) => feeders.binary_search(&position).is_ok(),
+                    None => *node == position,
+                };
+                let nearest = key.with_ancestors().filter_map(|key| givers.get(&key).copied()).find(|node| !own(node));
+                found.blockers.extend(nearest);
+            }
+            let start = found.starts[position];
+            found.blockers[start..].sort_unstable();
+            found.dedup_from(start);
+        }
+        found.starts.push(found.blockers.len());
+        found
+    }
+
+    fn dedup_from(&mut self, start: usize) {
+        let mut kept = start;
+        for index in start..self.blockers.len() {
+            if index == start || self.blockers[index] != self.blockers[kept - 1] {
+                self.blockers[kept] = self.blockers[index];
+                kept += 1;
+            }
+        }
+        self.blockers.truncate(kept);
+    }
+
+    fn count(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    fn before(&self, position: usize) -> &[Node] {
+        self.starts
+            .get(position..position + 2)
+            .map_or(&[], |bounds| self.blockers.get(bounds[0]..bounds[1]).unwrap_or_default())
+    }
+
+    fn feeders(&self, node: Node) -> Option<&[usize]> {
+        self.hubs.get(node.checked_sub(self.count())?).map(Vec::as_slice)
+    }
+
+    fn last_giver(&self, node: Node) -> usize {
+        self.feeders(node).and_then(<[usize]>::last).copied().unwrap_or(node)
+    }
+
+    /// The order with all edges or, where they make cycles, without the found edges within the cycles that point
+    /// against the order written.
+    fn sequence(&self, items: &[Item<'_>]) -> Vec<usize> {
+        let count = self.count();
+        let nodes = count + self.hubs.len();
+        // Hubs get the lower numbers, so that they are passed through as soon as they can be.
+        let number = |node: Node| if node < count { node + self.hubs.len() } else { node - count };
+        let mut edges = Vec::with_capacity(self.blockers.len() + count);
+        for (position, item) in items.iter().enumerate() {
+            let declared = item.declared.requires.iter().filter(|required| **required < position);
+            edges.extend(declared.map(|required| (number(*required), number(position))));
+        }
+        for (hub, feeders) in self.hubs.iter().enumerate() {
+            edges.extend(feeders.iter().map(|feeder| (number(*feeder), hub)));
+        }
+        let written = edges.len();
+        for position in 0..count {
+            edges.extend(self.before(position).iter().map(|node| (number(*node), number(position))));
+        }
+        let ordered = order(nodes, &edges).or_else(|_| {
+            let core = core(nodes, &edges);
+            let node = |number: usize| if number < self.hubs.len() { number + count } else { number - self.hubs.len() };
+            let contradicts = |&(earlier, later): &(usize, usize)| {
+                let against = |giver: usize| core[number(giver)] && giver > node(later);
+                let earlier_node = node(earlier);
+                core[earlier]
+                    && core[later]
+                    && self
+                        .feeders(earlier_node)
+                        .map_or(against(earlier_node), |feeders| feeders.iter().copied().any(against))
+            };
+            let mut kept = edges[..written].to_vec();
+            kept.extend(edges[written..].iter().filter(|edge| !contradicts(edge)));
+            order(nodes, &kept)
+        });
+        let positions = |ordered: Vec<usize>| ordered.into_iter().filter_map(|node| node.checked_sub(self.hubs.len()));
+        // What is left points forward within every cycle there was, so that there is always an order.
+        ordered.map_or_else(|_| (0..count).collect(), |ordered| positions(ordered).collect())
+    }
+}
+
+/// Who gives each key: a resource, or the hub of all that do.
+fn givers<'a>(items: &'a [Item<'_>], hubs: &mut Vec<Vec<usize>>) -> HashMap<KeyRef<'a>, Node> {
+    let keys = |item: &'a Item<'_>| item.footprint.gives.iter().filter(|key| **key != Key::Everything);
+    let mut givers = HashMap::with_capacity(items.iter().map(|item| item.footprint.gives.len()).sum());
+    for (position, item) in items.iter().enumerate() {
+        for key in keys(item).filter_map(KeyRef::of) {
+            match givers.entry(key) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(position);
+                }
+                Entry::Occupied(mut occupied) => match occupied.get().checked_sub(items.len()) {
+                    Some(hub) if hubs[hub].last() != Some(&position) => hubs[hub].push(position),
+                    None if *occupied.get() != position => {
+                        hubs.push(vec![*occupied.get(), position]);
+                        occupied.insert(items.len() + hubs.len() - 1);
+                    }
+                    _ => {}
+                },
+            }
+        }
+    }
+    givers
+}
+
+/// The nodes that lie on a cycle, or on a way from one cycle to another.
+fn core(nodes: usize, edges: &[(usize, usize)]) -> Vec<bool> {
+    let behind = stuck(nodes, edges);
+    let reversed: Vec<_> = edges.iter().map(|&(earlier, later)| (later, earlier)).collect();
+    let before = stuck(nodes, &reversed);
+    behind.into_iter().zip(before).map(|(behind, before)| behind && before).collect()
+}
+
+/// The nodes that are never free of blockers: on a cycle, or behind one.
+fn stuck(nodes: usize, edges: &[(usize, usize)]) -> Vec<bool> {
+    let mut blockers = vec![0_usize; nodes];
+    let mut sorted = edges.to_vec();
+    sorted.sort_unstable();
+    for &(_, later) in edges {
+        blockers[later] += 1;
+    }
+    let mut free: Vec<usize> = (0..nodes).filter(|&node| blockers[node] == 0).collect();
+    while let Some(node) = free.pop() {
+        let first = sorted.partition_point(|&(earlier, _)| earlier < node);
+        for &(_, later) in sorted[first..].iter().take_while(|&&(earlier, _)| earlier == node) {
+            blockers[later] -= 1;
+            if blockers[later] == 0 {
+                free.push(later);
+            }
+        }
+    }
+    blockers.into_iter().map(|left| left > 0).collect()
+}
+
+/// Who failed, and who waits for them.
+pub(crate) struct Blocked<'a> {
+    found: &'a Found,
+    /// For each resource that failed or was not processed, whose failure it comes down to.
+    roots: Vec<Option<usize>>,
+    /// The same for each hub.
+    hub_roots: Vec<Option<usize>>,
+    /// The hubs that each resource feeds, collected when the first one fails.
+    hubs_of: Option<HashMap<usize, Vec<usize>>>,
+}
+
+impl<'a> Blocked<'a> {
+    /// Nobody failed yet, among `count` resources of which the first are those of `order`.
+    pub(crate) fn new(order: &'a Order, count: usize) -> Self {
+        let found = &order.found;
+        Self { found, roots: vec![None; count], hub_roots: vec![None; found.hubs.len()], hubs_of: None }
+    }
+
+    /// The resource at `position` failed, or was not processed because the one at `root` failed.
+    pub(crate) fn fail(&mut self, position: usize, root: usize) {
+        let hubs_of = self.hubs_of.get_or_insert_with(|| {
+            let mut hubs_of: HashMap<usize, Vec<usize>> = HashMap::new();
+            for (hub, feeders) in self.found.hubs.iter().enumerate() {
+                feeders.iter().for_each(|feeder| hubs_of.entry(*feeder).or_default().push(hub));
+            }
+            hubs_of
+        });
+        self.roots[position] = Some(root);
+        for hub in hubs_of.get(&position).into_iter().flatten() {
+            self.hub_roots[*hub].get_or_insert(root);
+        }
+    }
+
+    /// Whose failure keeps the resource at `position`, which requires those at `requires`, from being converged.
+    pub(crate) fn root(&self, position: usize, requires: &[usize]) -> Option<usize> {
+        let declared =
+            requires.iter().filter(|required| **required < position).find_map(|required| self.roots[*required]);
+        let found = |node: &Node| match node.checked_sub(self.found.count()) {
+            Some(hub) => self.hub_roots[hub],
+            None => self.roots[*node],
+        };
+        declared.or_else(|| self.found.before(position).iter().find_map(found))
+    }
+}
