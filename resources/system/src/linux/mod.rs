@@ -75,9 +75,9 @@ impl LinuxSystem {
             Arc::new(LinuxCommands::new(Arc::clone(&database), root.clone(), epoch.clone(), cancel.clone()));
         Ok(Self {
             files: LinuxFiles::new(&root, blobs, Arc::clone(&database), cancel.clone())?,
-            accounts: LinuxAccounts::new(database, root, cancel.clone()),
-            packages: LinuxPackages::new(Arc::clone(&commands) as Arc<dyn Commands>, cancel.clone()),
-            services: LinuxServices::new(cancel),
+            packages: LinuxPackages::new(&root, Arc::clone(&commands) as Arc<dyn Commands>, cancel.clone()),
+            services: LinuxServices::new(&root, Arc::clone(&commands) as Arc<dyn Commands>, epoch.clone(), cancel.clone()),
+            accounts: LinuxAccounts::new(database, root, cancel),
             commands,
             epoch,
         })

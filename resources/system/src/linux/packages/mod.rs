@@ -35,15 +35,16 @@ use converge_model::{AbsPath, Cancel, Error, ErrorKind, Result};
 
 use apt::Apt;
 
-/// The packages of this machine.
+/// The packages of a machine.
 pub struct LinuxPackages {
     apt: Option<Apt>,
 }
 
 impl LinuxPackages {
-    /// The packages of this machine. Processes are started through `commands`; waiting for a lock ends when `cancel` asks.
-    pub fn new(commands: Arc<dyn Commands>, cancel: Cancel) -> Self {
-        Self { apt: Apt::detect(Path::new("/"), commands, cancel) }
+    /// The packages of the machine, or of the tree below `root`, where they can only be looked at. Processes are started
+    /// through `commands`; waiting for a lock ends when `cancel` asks.
+    pub fn new(root: &Path, commands: Arc<dyn Commands>, cancel: Cancel) -> Self {
+        Self { apt: Apt::detect(root, commands, cancel) }
     }
 
     /// Told which packages will be asked about, so that what needs a process can be asked for together. Starts none.
