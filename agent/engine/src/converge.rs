@@ -182,19 +182,19 @@ impl<'a> Run<'a> {
         let mut tries = self.declared(position).retries.map_or(0, |retries| retries.count);
         let mut next = Ok(first);
         loop {
-            let Err(failure) = next.and_then(|observed| self.attempt(position, resource, &observed)) else {
+            let Err(failed) = next.and_then(|observed| self.attempt(position, resource, &observed)) else {
                 return (Ending { changes, ..Ending::new(self.changed_outcome()) }, true);
             };
-            if tries > 0 && self.wait_to_retry(position, &failure, tries) {
+            if tries > 0 && self.wait_to_retry(position, &failed, tries) {
                 tries -= 1;
                 next = observe(id, resource, self.request.system)
                     .map_err(|error| failure(self.redactor(position).error(error), None));
                 continue;
             }
-            if failure.left.is_some_and(|left| left == original) {
+            if failed.left.is_some_and(|left| left == original) {
                 self.withdraw(announced, "nothing was changed");
             }
-            return (Ending { changes, ..Ending::failed(failure.error) }, true);
+            return (Ending { changes, ..Ending::failed(failed.error) }, true);
         }
     }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use converge_model::Key;
 use converge_model::order::order;
 
 use crate::item::Item;
@@ -134,12 +133,13 @@ impl Found {
     }
 }
 
-/// Who gives each key: a resource, or the hub of all that do.
+/// Who gives each key: a resource, or the hub of all that do. Who needs what it gives, as a service does its unit, works on
+/// what others give: it comes after them, and nobody waits for it.
 fn givers<'a>(items: &'a [Item<'_>], hubs: &mut Vec<Vec<usize>>) -> HashMap<KeyRef<'a>, Node> {
-    let keys = |item: &'a Item<'_>| item.footprint.gives.iter().filter(|key| **key != Key::Everything);
     let mut givers = HashMap::with_capacity(items.iter().map(|item| item.footprint.gives.len()).sum());
     for (position, item) in items.iter().enumerate() {
-        for key in keys(item).filter_map(KeyRef::of) {
+        let needed = |key: &KeyRef<'_>| item.footprint.needs.iter().any(|need| KeyRef::of(need) == Some(*key));
+        for key in item.footprint.gives.iter().filter_map(KeyRef::of).filter(|key| !needed(key)) {
             match givers.entry(key) {
                 Entry::Vacant(vacant) => {
                     vacant.insert(position);

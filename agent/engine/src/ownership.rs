@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use converge_model::catalog::Orphans;
-use converge_model::{Catalog, CatalogResource, Key, Kinds, NothingDeclared, Origin, Outcome, ResourceId, System};
+use converge_model::{
+    Catalog, CatalogResource, Key, Kinds, NothingDeclared, Origin, Outcome, ResourceId, System, Value,
+};
 
 use crate::caught::caught;
 use crate::item::{Item, build, spec};
@@ -171,7 +173,11 @@ impl<'a> Ownership<'a> {
         let removal = self.kinds.kind(declared.id.kind()).and_then(|kind| {
             caught("remove", &declared.id, || Ok((kind.removal)(&spec(declared)))).unwrap_or_default()
         });
-        let Some(mut removal) = removal else {
+        let asked_for = |removal: &BTreeMap<String, Value>| {
+            removal.iter().all(|(property, value)| declared.properties.get(property) == Some(value))
+        };
+        // What is declared to be gone leaves nothing behind that could be taken away.
+        let Some(mut removal) = removal.filter(|removal| !asked_for(removal)) else {
             owned.remove(&declared.id);
             return;
         };
