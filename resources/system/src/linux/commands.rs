@@ -9,7 +9,7 @@ use converge_model::error::{Error, ErrorKind, Result};
 use converge_model::property::CommandLine;
 use converge_model::system::Commands;
 use converge_model::system::accounts::User;
-use converge_model::system::commands::{CommandOutput, CommandSpec};
+use converge_model::system::commands::{CommandOutput, CommandSpec, Purpose};
 
 use super::accounts::Database;
 use super::epoch::Epoch;
@@ -94,8 +94,9 @@ impl Commands for LinuxCommands {
             process = process.directory(directory.as_path());
         }
         let finished = process.run();
-        // Whatever its purpose says: nobody knows what a command did.
-        self.epoch.advance();
+        if command.purpose == Purpose::Change {
+            self.epoch.advance();
+        }
         finished.map(CommandOutput::from)
     }
 }

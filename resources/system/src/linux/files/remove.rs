@@ -168,7 +168,7 @@ impl LinuxFiles {
         };
         let real = PathBuf::from(OsStr::from_bytes(real.to_bytes()));
         // Where /proc is not mounted, a mount is met on the way down.
-        let table = small_file::read(Path::new("/proc/self/mountinfo"), 16 << 20).unwrap_or_default();
+        let table = small_file::read(Path::new("/proc/thread-self/mountinfo"), 16 << 20).unwrap_or_default();
         let points = table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
         match points.map(unescape).find(|point| *point != real && point.starts_with(&real)) {
             Some(point) => Err(mounted(path, &point.display().to_string())),

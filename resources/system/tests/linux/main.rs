@@ -1,0 +1,14 @@
+//! The real machine, on a real machine. What needs root says loudly that it did not run without.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "the machine is prepared behind the system's back"
+)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+mod accounts;
+mod commands;
+mod files;
+mod hostile;
+mod machine;
+mod removal;
