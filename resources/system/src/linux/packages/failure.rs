@@ -223,7 +223,7 @@ mod tests {
                 "E: You don't have enough free space in /var/cache/apt/archives/.\n",
                 ErrorKind::NoSpace,
                 "You don't",
-                "df -h",
+                "free space",
             ),
             (
                 "E: Failed to fetch http://x/y.deb  404  Not Found\n",

@@ -114,7 +114,9 @@ mod tests {
     fn by_dpkg(left: &str, right: &str) -> Ordering {
         let holds = |relation| {
             let status = Command::new("dpkg").args(["--compare-versions", left, relation, right]).status();
-            status.expect("dpkg starts").success()
+            let code = status.expect("dpkg starts").code();
+            assert!(matches!(code, Some(0 | 1)), "dpkg refuses {left} {relation} {right}");
+            code == Some(0)
         };
         match (holds("lt"), holds("eq")) {
             (true, _) => Less,
@@ -123,23 +125,23 @@ mod tests {
         }
     }
 
+    /// Few different characters, so that two versions often share a beginning.
     fn version() -> impl Strategy<Value = String> {
         let epoch = prop_oneof![3 => Just(String::new()), 1 => "[0-9]{1,2}:"];
-        let revision = prop_oneof![1 => Just(String::new()), 2 => "-[0-9a-b+~.]{1,5}"];
-        // Few different characters, so that two versions often share a beginning.
-        (epoch, "[0-2][0-2a-b.+~-]{0,7}", revision).prop_map(|parts| parts.0 + &parts.1 + &parts.2)
+        let revision = prop_oneof![1 => Just(String::new()), 2 => "(-[0-2a]{1,2})?-[0-2ab+~.]{1,5}"];
+        (epoch, "[0-2][0-2ab.+~]{0,7}", revision).prop_map(|parts| parts.0 + &parts.1 + &parts.2)
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(300))]
+        #![proptest_config(ProptestConfig::with_cases(400))]
 
         #[test]
-        fn versions_are_in_dpkgs_own_order(left in version(), right in version(), shared in "[0-2]\\.[0-2a~]{0,3}") {
+        fn versions_are_in_dpkgs_own_order(left in version(), right in version(), end in "[~+.a0-2]{0,3}") {
             if Command::new("dpkg").arg("--version").output().is_err() {
                 // Nothing to hold it against on a machine without dpkg; the table above still counts.
                 return Ok(());
             }
-            for (left, right) in [(left.clone(), right.clone()), (shared.clone() + &left.replace(':', "."), shared + &right.replace(':', "."))] {
+            for right in [right, left.clone() + &end] {
                 prop_assert_eq!(compare(&left, &right), by_dpkg(&left, &right), "{} {}", left, right);
             }
         }
