@@ -1,0 +1,284 @@
+//! The services of a machine in memory: a small systemd.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use converge_model::Digest;
+use converge_model::error::{Error, ErrorKind, Result};
+use converge_model::system::Services;
+use converge_model::system::services::{Activity, Enablement, UnitAction, UnitStatus};
+
+use super::{MemoryMachine, State};
+use crate::overlay::tree::{Found, Shape};
+use crate::overlay::unit_file::{self, UnitFile};
+
+/// How a unit behaves when it is told to do something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Behaviour {
+    /// It does it.
+    #[default]
+    Works,
+    /// It fails to start or to reload, with this in its log.
+    Fails(String),
+    /// It never becomes ready.
+    Hangs,
+}
+
+/// How often a unit did something, since the machine was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Started, by name.
+    pub starts: u32,
+    /// Stopped, by name.
+    pub stops: u32,
+    /// Restarted.
+    pub restarts: u32,
+    /// Reloaded.
+    pub reloads: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Unit {
+    pub(super) activity: Activity,
+    pub(super) enabled: bool,
+    pub(super) masked: bool,
+    /// What its files said when the service manager read them, for as long as it keeps that in mind.
+    pub(super) loaded: Option<Digest>,
+    pub(super) behaviour: Behaviour,
+    pub(super) counts: Counts,
+}
+
+impl Default for Unit {
+    fn default() -> Self {
+        Self {
+            activity: Activity::Inactive,
+            enabled: false,
+            masked: false,
+            loaded: None,
+            behaviour: Behaviour::Works,
+            counts: Counts::default(),
+        }
+    }
+}
+
+/// What the service manager knows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Units {
+    /// Whether there is a service manager.
+    pub(super) present: bool,
+    pub(super) units: BTreeMap<String, Unit>,
+    /// How often all unit files were read anew.
+    pub(super) reloads: u32,
+}
+
+/// The files of a unit, as they are now.
+struct Definition {
+    digest: Digest,
+    file: UnitFile,
+    masked: bool,
+}
+
+impl State {
+    fn definition(&self, unit: &str) -> Result<Option<Definition>> {
+        let mut text = None;
+        for path in unit_file::paths(unit) {
+            let real = self.tree.resolve(&path)?;
+            if real.as_path() == std::path::Path::new("/dev/null") {
+                return Ok(Some(Definition { digest: Digest::of(b""), file: UnitFile::default(), masked: true }));
+            }
+            if let Ok(bytes) = self.bytes("read", &real) {
+                text = Some(String::from_utf8_lossy(&bytes).into_owned());
+                break;
+            }
+        }
+        let Some(mut text) = text else { return Ok(None) };
+        for directory in unit_file::drop_in_directories(unit) {
+            if !matches!(self.tree.find("list", &directory)?, Found::Own(_)) {
+                continue;
+            }
+            for entry in self.tree.list(&directory)? {
+                if entry.name.as_encoded_bytes().ends_with(b".conf") {
+                    let bytes = self.bytes("read", &self.tree.resolve(&directory.entry(&entry.name))?)?;
+                    text.push('\n');
+                    text.push_str(&String::from_utf8_lossy(&bytes));
+                }
+            }
+        }
+        Ok(Some(Definition { digest: Digest::of(text.as_bytes()), file: UnitFile::parse(&text), masked: false }))
+    }
+
+    pub(super) fn status(&self, unit: &str) -> Result<UnitStatus> {
+        let definition = self.definition(unit)?;
+        let known = self.units.units.get(unit).cloned().unwrap_or_default();
+        let file = definition.as_ref().map(|definition| definition.file).unwrap_or_default();
+        let masked = known.masked || definition.as_ref().is_some_and(|definition| definition.masked);
+        let enablement = match () {
+            () if masked => Enablement::Masked,
+            () if known.enabled => Enablement::Enabled,
+            () if definition.is_some() && !file.installable => Enablement::Static,
+            () => Enablement::Disabled,
+        };
+        Ok(UnitStatus {
+            exists: definition.is_some() || masked || known.loaded.is_some(),
+            activity: known.activity,
+            enablement,
+            stale: known.loaded.is_some() && known.loaded != definition.map(|definition| definition.digest),
+            can_reload: file.reloadable,
+        })
+    }
+
+    /// Lets the service manager read the files of all units anew.
+    fn reload_units(&mut self) -> Result<()> {
+        let names: Vec<String> = self.units.units.keys().cloned().collect();
+        for name in names {
+            let digest = self.definition(&name)?.map(|definition| definition.digest);
+            if let Some(unit) = self.units.units.get_mut(&name) {
+                let kept = unit.enabled || unit.activity != Activity::Inactive;
+                unit.loaded = digest.filter(|_| kept);
+            }
+        }
+        self.units.reloads += 1;
+        Ok(())
+    }
+
+    pub(super) fn perform(&mut self, name: &str, action: UnitAction, timeout: Duration) -> Result<()> {
+        let fail = |kind, cause: String| Err(Error::new(kind, action.word(), format!("unit {name}"), cause));
+        let status = self.status(name)?;
+        if !status.exists {
+            return fail(ErrorKind::NotFound, "there is no such unit".to_owned());
+        }
+        if status.stale {
+            self.reload_units()?;
+        }
+        let definition = self.definition(name)?;
+        let file = definition.as_ref().map(|definition| definition.file).unwrap_or_default();
+        let masked = status.enablement == Enablement::Masked;
+        let unit = self.units.units.entry(name.to_owned()).or_default();
+        match action {
+            UnitAction::Start | UnitAction::Restart | UnitAction::Reload if masked => {
+                return fail(ErrorKind::Failed, "it is masked".to_owned());
+            }
+            UnitAction::Enable if masked => return fail(ErrorKind::Failed, "it is masked".to_owned()),
+            UnitAction::Enable if !file.installable => {
+                return fail(ErrorKind::Failed, "its unit file has no [Install] section".to_owned());
+            }
+            UnitAction::Reload if unit.activity != Activity::Active => {
+                return fail(ErrorKind::Failed, "it does not run".to_owned());
+            }
+            UnitAction::Reload if !file.reloadable => {
+                return fail(ErrorKind::Failed, "it cannot be reloaded".to_owned());
+            }
+            UnitAction::Start if unit.activity == Activity::Active => unit.counts.starts += 1,
+            UnitAction::Start | UnitAction::Restart => {
+                unit.loaded = definition.map(|definition| definition.digest);
+                match &unit.behaviour {
+                    Behaviour::Works => {
+                        unit.activity = if file.passing { Activity::Inactive } else { Activity::Active };
+                    }
+                    Behaviour::Fails(log) => {
+                        unit.activity = Activity::Failed;
+                        return fail(ErrorKind::Failed, log.clone());
+                    }
+                    Behaviour::Hangs => {
+                        unit.activity = Activity::Activating;
+                        return fail(ErrorKind::TimedOut, format!("it was not up after {}s", timeout.as_secs()));
+                    }
+                }
+                match action {
+                    UnitAction::Start => unit.counts.starts += 1,
+                    _ => unit.counts.restarts += 1,
+                }
+            }
+            UnitAction::Reload => match &unit.behaviour {
+                Behaviour::Works => unit.counts.reloads += 1,
+                Behaviour::Fails(log) => return fail(ErrorKind::Failed, log.clone()),
+                Behaviour::Hangs => {
+                    return fail(ErrorKind::TimedOut, format!("it was not done after {}s", timeout.as_secs()));
+                }
+            },
+            UnitAction::Stop => {
+                unit.activity = Activity::Inactive;
+                unit.loaded = unit.loaded.filter(|_| unit.enabled);
+                unit.counts.stops += 1;
+            }
+            UnitAction::Enable => {
+                unit.enabled = true;
+                unit.loaded = definition.map(|definition| definition.digest);
+            }
+            UnitAction::Disable => unit.enabled = false,
+            UnitAction::Mask => unit.masked = true,
+            UnitAction::Unmask => {
+                unit.masked = false;
+                self.unmask_file(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away the link to `/dev/null` that masks a unit.
+    fn unmask_file(&mut self, unit: &str) -> Result<()> {
+        for path in unit_file::paths(unit) {
+            let node = match self.tree.find("unmask", &path)? {
+                Found::Own(id) => self.tree.node(id),
+                Found::Base(_) | Found::Nothing => None,
+            };
+            if matches!(node.map(|node| &node.shape), Some(Shape::Symlink(target)) if target == "/dev/null") {
+                self.tree.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a boot does: nothing runs but what is enabled.
+    pub(super) fn boot_units(&mut self) -> Result<()> {
+        let names: Vec<String> = self.units.units.keys().cloned().collect();
+        for name in names {
+            let definition = self.definition(&name)?;
+            let masked = self.status(&name)?.enablement == Enablement::Masked;
+            let Some(unit) = self.units.units.get_mut(&name) else { continue };
+            let file = definition.as_ref().map(|definition| definition.file).unwrap_or_default();
+            unit.loaded = definition.filter(|_| unit.enabled).map(|definition| definition.digest);
+            unit.activity = match unit.behaviour {
+                _ if !unit.enabled || masked || unit.loaded.is_none() || file.passing => Activity::Inactive,
+                Behaviour::Works => Activity::Active,
+                Behaviour::Fails(_) => Activity::Failed,
+                Behaviour::Hangs => Activity::Activating,
+            };
+        }
+        Ok(())
+    }
+
+    fn has_manager(&self, operation: &str, unit: &str) -> Result<()> {
+        if self.units.present {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unavailable, operation, format!("unit {unit}"), "no service manager runs here"))
+    }
+}
+
+impl Services for MemoryMachine {
+    fn provider(&self) -> Option<&'static str> {
+        self.state().units.present.then_some("systemd")
+    }
+
+    fn status(&self, unit: &str) -> Result<UnitStatus> {
+        self.operation("look at", format!("unit {unit}"))?;
+        let state = self.state();
+        state.has_manager("look at", unit)?;
+        state.status(unit)
+    }
+
+    fn perform(&self, unit: &str, action: UnitAction, timeout: Duration) -> Result<()> {
+        self.operation(action.word(), format!("unit {unit}"))?;
+        let mut state = self.state();
+        state.has_manager(action.word(), unit)?;
+        state.perform(unit, action, timeout)
+    }
+
+    fn reload_units(&self) -> Result<()> {
+        self.operation("read anew", "the unit files")?;
+        let mut state = self.state();
+        state.has_manager("read anew", "files")?;
+        state.reload_units()
+    }
+}
