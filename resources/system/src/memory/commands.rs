@@ -224,7 +224,8 @@ fn text(bytes: &[u8]) -> String {
 
 impl MemoryMachine {
     fn execute(&self, command: &CommandSpec) -> Result<(Exit, String)> {
-        if let Some(script) = self.state().commands.find(&command.line.to_string()) {
+        let script = self.state().commands.find(&command.line.to_string());
+        if let Some(script) = script {
             return self.play(&script, command.timeout);
         }
         let mut output = String::new();
@@ -239,9 +240,13 @@ impl MemoryMachine {
                 }
                 continue;
             }
-            let (code, printed) = match self.state().builtin(&words) {
+            let (builtin, script) = {
+                let mut state = self.state();
+                (state.builtin(&words), state.commands.find(&words.join(" ")))
+            };
+            let (code, printed) = match builtin {
                 Some(ended) => ended,
-                None => match self.state().commands.find(&words.join(" ")) {
+                None => match script {
                     Some(script) => match self.play(&script, command.timeout)? {
                         (Exit::Code(code), printed) => (code, printed),
                         ended => return Ok(ended),

@@ -1,8 +1,6 @@
 //! The packages of a machine in memory: a small apt.
 
 mod steps;
-#[path = "../../linux/packages/version.rs"]
-mod version;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +12,7 @@ use converge_model::system::packages::{Candidate, Installed, PackageFile, Packag
 use converge_model::{AbsPath, Digest};
 
 use super::{MemoryMachine, State};
+use crate::linux::packages::version;
 
 /// A version of a package, and all that comes with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
