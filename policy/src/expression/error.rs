@@ -6,8 +6,6 @@ use std::ops::Range;
 use minijinja::ErrorKind;
 
 /// What is wrong with an expression or a template.
-///
-/// The message never repeats a value that the scope holds, only what the source says: values may be secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpressionError {
     /// What is wrong, in one sentence without a full stop.
@@ -32,6 +30,16 @@ impl ExpressionError {
     #[must_use]
     pub(crate) fn with_help(self, help: Option<impl Into<String>>) -> Self {
         Self { help: help.map(Into::into), ..self }
+    }
+
+    /// The message, or what may be said of it where the values at hand are secret: minijinja quotes some in its errors.
+    pub(crate) fn shown(&self, secret: bool) -> &str {
+        let names_only = self.message.starts_with('`') && self.message.ends_with("` is undefined");
+        if secret && !names_only {
+            "it cannot be evaluated; why is not shown, because it uses a secret"
+        } else {
+            &self.message
+        }
     }
 
     /// What minijinja found while it compiled or ran something.

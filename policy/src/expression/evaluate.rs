@@ -7,6 +7,7 @@ use std::rc::Rc;
 use converge_model::{Digest, Value, suggest};
 use minijinja::{Environment, Error, ErrorKind, Expression, Template};
 
+use super::check::Names;
 use super::convert::to_model;
 use super::environment::{LONGEST_OUTPUT, environment};
 use super::error::ExpressionError;
@@ -35,6 +36,7 @@ pub struct Expressions<'s> {
     expressions: Cache<&'s str, Expression<'s, 's>>,
     templates: Cache<&'s str, Template<'s, 's>>,
     blobs: Cache<Digest, Template<'s, 's>>,
+    pub(super) names: RefCell<HashMap<&'s str, Option<Rc<Names>>>>,
 }
 
 impl Default for Expressions<'_> {
@@ -51,6 +53,7 @@ impl<'s> Expressions<'s> {
             expressions: RefCell::default(),
             templates: RefCell::default(),
             blobs: RefCell::default(),
+            names: RefCell::default(),
         }
     }
 

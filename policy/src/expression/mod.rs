@@ -9,6 +9,7 @@
 
 mod check;
 mod convert;
+mod dynamic;
 mod environment;
 mod error;
 mod evaluate;

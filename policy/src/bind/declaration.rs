@@ -1,0 +1,295 @@
+//! What one declaration says, evaluated: what all kinds have in common, the kind's own properties, its content, and the
+//! other resources that it names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use converge_model::catalog::Retries;
+use converge_model::graph::{ContentSource, Declaration, Property};
+use converge_model::{Diagnostic, Dynamic, Guard, KindSchema, PropertyType, ResourceId, SourceSpan, Span, Value};
+
+use super::content::{file_blob, template_blob};
+use super::draft::{Findings, Link, Role};
+use super::place::line_span;
+use super::values::{Frame, Values};
+use crate::common::{read_condition, read_retries};
+use crate::expression::ExpressionError;
+
+/// What the properties say that every kind has, but for those that decide whether and when.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Common {
+    pub(super) guards: Vec<Guard>,
+    pub(super) timeout: Option<Span>,
+    pub(super) retries: Option<Retries>,
+    pub(super) ignore_failure: bool,
+    pub(super) sensitive: bool,
+    pub(super) audit: bool,
+    /// The names of those that hold a secret.
+    pub(super) secret: BTreeSet<String>,
+}
+
+/// Reads one declaration. What is wrong is reported, and read as if it was not written.
+pub(super) struct Reader<'a, 'v, 'g> {
+    pub(super) values: &'a Values<'v, 'g>,
+    pub(super) declaration: &'g Declaration,
+    /// How the resource is called in messages.
+    pub(super) id: &'a ResourceId,
+    pub(super) frame: &'a Frame,
+    pub(super) findings: &'a mut Findings,
+    /// Whether anything was wrong.
+    pub(super) failed: bool,
+}
+
+impl<'g> Reader<'_, '_, 'g> {
+    /// Reports what is wrong with the property `name`.
+    pub(super) fn wrong(&mut self, name: &str, problem: &str, secret: bool, line: u32) {
+        self.failed = true;
+        let problem = if secret { "the value, which is secret, is not what it takes" } else { problem };
+        let message = format!("`{name}` of {}: {problem}", self.id);
+        self.findings.push(self.values.finding(message, self.declaration, line, self.frame));
+    }
+
+    /// The value of what is written for `name`, and whether it is secret.
+    pub(super) fn evaluate(&mut self, name: &str, dynamic: &'g Dynamic, line: u32) -> Option<(Value, bool)> {
+        match self.values.evaluate(dynamic, self.frame) {
+            Ok(found) => Some(found),
+            Err(reason) => {
+                self.failed = true;
+                if let Some((error, secret)) = reason {
+                    let message = format!("`{name}` of {}: {}", self.id, error.shown(secret));
+                    let mut finding = self.values.finding(message, self.declaration, line, self.frame);
+                    finding.help = error.help;
+                    self.findings.push(finding);
+                }
+                None
+            }
+        }
+    }
+
+    /// A property that every kind has.
+    fn read<T>(
+        &mut self,
+        name: &str,
+        property: Option<&'g Property>,
+        secrets: &mut BTreeSet<String>,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<T> {
+        let Property(dynamic, line) = property?;
+        let (value, secret) = self.evaluate(name, dynamic, *line)?;
+        if value == Value::Null {
+            return None;
+        }
+        if secret {
+            secrets.insert(name.to_owned());
+        }
+        read(&value).map_err(|problem| self.wrong(name, &problem, secret, *line)).ok()
+    }
+
+    /// What is common to all kinds, on top of what the resource inherits.
+    pub(super) fn common(&mut self) -> Common {
+        let declaration = self.declaration;
+        let mut common = (*self.frame.inherited).clone();
+        let mut secret = std::mem::take(&mut common.secret);
+        let only_if = self.read("only_if", declaration.only_if.as_ref(), &mut secret, read_condition);
+        let not_if = self.read("not_if", declaration.not_if.as_ref(), &mut secret, read_condition);
+        common.guards.extend(only_if.map(Guard::OnlyIf));
+        common.guards.extend(not_if.map(Guard::NotIf));
+        let timeout = self.read("timeout", declaration.timeout.as_ref(), &mut secret, Span::from_value);
+        let retries = self.read("retries", declaration.retries.as_ref(), &mut secret, read_retries);
+        common.timeout = timeout.or(common.timeout);
+        common.retries = retries.or(common.retries);
+        let mut flag = |name: &str, property: Option<&'g Property>| {
+            self.read(name, property, &mut secret, bool::from_value).unwrap_or(false)
+        };
+        common.ignore_failure |= flag("ignore_failure", declaration.ignore_failure.as_ref());
+        common.sensitive |= flag("sensitive", declaration.sensitive.as_ref());
+        common.audit |= flag("audit", declaration.audit.as_ref());
+        common.secret = secret;
+        common
+    }
+
+    /// The kind's own properties, and the names of those that hold a secret are added to `secrets`. What is literal was
+    /// checked when the graph was made. A property that comes to none is not there.
+    pub(super) fn own(&mut self, schema: &KindSchema, secrets: &mut BTreeSet<String>) -> BTreeMap<String, Value> {
+        let declaration = self.declaration;
+        let mut properties = BTreeMap::new();
+        for (name, Property(dynamic, line)) in &declaration.properties {
+            if let Dynamic::Literal(value) = dynamic {
+                properties.insert(name.clone(), value.clone());
+            } else if let Some((value, secret)) = self.own_property(schema, name, dynamic, *line) {
+                if secret {
+                    secrets.insert(name.clone());
+                }
+                properties.insert(name.clone(), value);
+            }
+        }
+        if let (Some(source), Some(property)) = (&declaration.content, schema.content_property())
+            && let Some((value, secret)) = self.content(source)
+        {
+            if secret {
+                secrets.insert(property.name.to_owned());
+            }
+            properties.insert(property.name.to_owned(), value);
+        }
+        properties
+    }
+
+    fn own_property(
+        &mut self,
+        schema: &KindSchema,
+        name: &str,
+        dynamic: &'g Dynamic,
+        line: u32,
+    ) -> Option<(Value, bool)> {
+        let (value, secret) = self.evaluate(name, dynamic, line)?;
+        let Some(property) = schema.property(name) else {
+            self.wrong(
+                name,
+                "this agent knows no such property; it may be older than what published the policy",
+                false,
+                line,
+            );
+            return None;
+        };
+        if value == Value::Null {
+            if property.required {
+                self.wrong(name, "it comes to none, and is required", false, line);
+            }
+            return None;
+        }
+        match (property.check)(&value) {
+            Ok(()) => Some((value, secret)),
+            Err(problem) => {
+                self.wrong(name, &problem, secret, line);
+                None
+            }
+        }
+    }
+
+    fn content(&mut self, source: &'g ContentSource) -> Option<(Value, bool)> {
+        let graph = self.values.graph;
+        let cookbook = graph.cookbooks.get(self.frame.cookbook).map_or("", |cookbook| cookbook.name.as_str());
+        match source {
+            ContentSource::File { path, line } => {
+                let path = self.path("source", path, *line)?;
+                match file_blob(graph, cookbook, &path) {
+                    Some(blob) => Some((Value::Blob(blob), false)),
+                    None => {
+                        let problem = format!("cookbook {cookbook} has no files/{path}");
+                        self.wrong("source", &problem, false, *line);
+                        None
+                    }
+                }
+            }
+            ContentSource::Template { path, vars, line } => {
+                let path = self.path("template", path, *line)?;
+                let Some(blob) = template_blob(graph, cookbook, &path) else {
+                    let problem = format!("cookbook {cookbook} has no templates/{path}");
+                    self.wrong("template", &problem, false, *line);
+                    return None;
+                };
+                let text = match self.values.templates.source(blob.digest) {
+                    Ok(text) => text,
+                    Err(problem) => {
+                        self.wrong(
+                            "template",
+                            &format!("templates/{path} of cookbook {cookbook}: {problem}"),
+                            false,
+                            *line,
+                        );
+                        return None;
+                    }
+                };
+                let (vars, secret_vars) = self.vars(vars, *line)?;
+                let secret = secret_vars || self.values.is_template_secret(text, self.frame);
+                let scope = self.frame.scope.with_vars(&vars);
+                match self.values.expressions.render_blob(blob.digest, text, &scope) {
+                    Ok(text) => Some((Value::String(text), secret)),
+                    Err(error) => {
+                        self.failed = true;
+                        if !self.values.template_uses_failed(text) {
+                            let file = format!("cookbooks/{cookbook}/templates/{path}");
+                            self.template_failed(file, text, error, secret, *line);
+                        }
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    fn path(&mut self, name: &str, path: &'g Dynamic, line: u32) -> Option<String> {
+        match self.evaluate(name, path, line)? {
+            (Value::String(path), _) => Some(path),
+            (other, secret) => {
+                self.wrong(name, &format!("expected a path, found the {} {other}", other.type_name()), secret, line);
+                None
+            }
+        }
+    }
+
+    fn vars(&mut self, vars: &'g BTreeMap<String, Dynamic>, line: u32) -> Option<(BTreeMap<String, Value>, bool)> {
+        let mut evaluated = BTreeMap::new();
+        let mut any_secret = false;
+        for (name, dynamic) in vars {
+            let (value, secret) = self.evaluate(&format!("vars.{name}"), dynamic, line)?;
+            any_secret |= secret;
+            evaluated.insert(name.clone(), value);
+        }
+        Some((evaluated, any_secret))
+    }
+
+    fn template_failed(&mut self, file: String, text: &str, error: ExpressionError, secret: bool, line: u32) {
+        let range = error.range.clone().unwrap_or(0..0);
+        let before = text.get(..range.start).unwrap_or_default();
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let span = SourceSpan {
+            file,
+            line: error.line,
+            column: u32::try_from(column).unwrap_or(u32::MAX),
+            start: range.start,
+            end: range.end,
+        };
+        let message = format!("the template of {}: {}", self.id, error.shown(secret));
+        let used = line_span(self.values.graph, self.declaration.at, line);
+        let finding = Diagnostic { help: error.help, ..Diagnostic::error(message, Some(span)) };
+        let finding = finding.with_related(used, "the template is used here");
+        self.findings.push(self.values.with_path(finding, self.frame));
+    }
+
+    /// The other resources that the declaration names.
+    pub(super) fn links(&mut self) -> Vec<Link> {
+        let declaration = self.declaration;
+        let mut links = Vec::new();
+        for Property(dynamic, line) in &declaration.requires {
+            links.extend(self.link(Role::Requires, dynamic, *line));
+        }
+        for Property(dynamic, line) in &declaration.before {
+            links.extend(self.link(Role::Before, dynamic, *line));
+        }
+        for other in &declaration.notifies {
+            let role = Role::Notifies(other.action.clone(), other.timing);
+            links.extend(self.link(role, &other.resource, other.line));
+        }
+        for other in &declaration.subscribes {
+            let role = Role::Subscribes(other.action.clone(), other.timing);
+            links.extend(self.link(role, &other.resource, other.line));
+        }
+        links
+    }
+
+    fn link(&mut self, role: Role, dynamic: &'g Dynamic, line: u32) -> Option<Link> {
+        let name = role.property();
+        let (value, secret) = self.evaluate(name, dynamic, line)?;
+        let parsed = match &value {
+            Value::String(text) => text.parse::<ResourceId>(),
+            other => Err(format!("expected a resource such as `service[nginx]`, found the {}", other.type_name())),
+        };
+        match parsed {
+            Ok(target) => Some(Link { role, target, line }),
+            Err(problem) => {
+                self.wrong(name, &problem, secret, line);
+                None
+            }
+        }
+    }
+}

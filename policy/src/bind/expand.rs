@@ -1,0 +1,367 @@
+//! Makes drafts of declarations: `for_each`, `when`, names, custom kinds.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use converge_model::graph::{CustomKind, Declaration, Property};
+use converge_model::{CatalogResource, Diagnostic, Dynamic, Graph, KindSchema, Kinds, Origin, ResourceId, Value};
+
+use super::declaration::{Common, Reader};
+use super::draft::{Draft, Findings, Group, Unit};
+use super::input::MOST_RESOURCES;
+use super::parameters::{ParameterReader, Parameters};
+use super::place::span;
+use super::values::{Frame, Values};
+use super::{DeclarationIndex, Owner};
+use crate::attribute::Checker;
+use crate::expression::Scope;
+
+/// How deep custom kinds may consist of custom kinds.
+const DEEPEST: usize = 16;
+
+/// What a declaration's kind is.
+enum KindOf<'g> {
+    BuiltIn(Rc<KindSchema>),
+    Custom(usize, &'g CustomKind),
+}
+
+/// Expands all declarations of a graph.
+pub(super) struct Expander<'a, 'v, 'g> {
+    graph: &'g Graph,
+    kinds: &'a dyn Kinds,
+    values: &'a Values<'v, 'g>,
+    findings: &'a mut Findings,
+    checker: Checker,
+    schemas: HashMap<&'g str, Rc<KindSchema>>,
+    custom: HashMap<&'g str, (usize, &'g CustomKind)>,
+    drafts: Vec<Draft<'g>>,
+    groups: Vec<Group<'g>>,
+    too_many: bool,
+}
+
+impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
+    pub(super) fn new(
+        graph: &'g Graph,
+        kinds: &'a dyn Kinds,
+        values: &'a Values<'v, 'g>,
+        findings: &'a mut Findings,
+    ) -> Self {
+        let declared = graph.recipes.iter().map(|recipe| recipe.resources.len()).sum();
+        Self {
+            graph,
+            kinds,
+            values,
+            findings,
+            checker: Checker::default(),
+            schemas: HashMap::new(),
+            custom: graph.kinds.iter().enumerate().map(|(at, (name, kind))| (name.as_str(), (at, kind))).collect(),
+            drafts: Vec::with_capacity(declared),
+            groups: Vec::new(),
+            too_many: false,
+        }
+    }
+
+    /// Expands every recipe; what comes back is in the order of the run list.
+    pub(super) fn expand(&mut self, scope: &Scope) -> Vec<Unit> {
+        let graph = self.graph;
+        let recipe = |(index, recipe): (usize, &'g converge_model::graph::Recipe)| {
+            let frame = Frame {
+                scope: scope.clone(),
+                owner: Owner::Recipe(index),
+                cookbook: recipe.cookbook,
+                recipe: index,
+                within: Rc::default(),
+                secret_each: false,
+                secret_parameters: Rc::default(),
+                inherited: Rc::default(),
+            };
+            let units = self.declarations(&recipe.resources, &frame);
+            Unit::Many { ordered: !recipe.unordered, units }
+        };
+        graph.recipes.iter().enumerate().map(recipe).collect()
+    }
+
+    /// What was made.
+    pub(super) fn finish(self) -> (Vec<Draft<'g>>, Vec<Group<'g>>) {
+        (self.drafts, self.groups)
+    }
+
+    fn declarations(&mut self, declarations: &'g [Declaration], frame: &Frame) -> Vec<Unit> {
+        let mut units = Vec::with_capacity(declarations.len());
+        for (index, declaration) in declarations.iter().enumerate() {
+            let index = DeclarationIndex { owner: frame.owner, index };
+            match &declaration.for_each {
+                None => units.extend(self.resource(declaration, index, frame)),
+                Some(property) => self.for_each(declaration, property, index, frame, &mut units),
+            }
+        }
+        units
+    }
+
+    fn for_each(
+        &mut self,
+        declaration: &'g Declaration,
+        Property(dynamic, line): &'g Property,
+        index: DeclarationIndex,
+        frame: &Frame,
+        units: &mut Vec<Unit>,
+    ) {
+        let Some((value, secret)) = self.evaluate("for_each", dynamic, declaration, *line, frame) else { return };
+        let mut turn = |this: &mut Self, number: usize, key: &Value, value: &Value| {
+            let scope = frame.scope.with_each(key, value, number);
+            let frame = Frame { scope, secret_each: secret, ..frame.clone() };
+            units.extend(this.resource(declaration, index, &frame));
+        };
+        match value {
+            Value::List(items) => {
+                for (number, item) in (0_i64..).zip(&items) {
+                    turn(self, usize::try_from(number).unwrap_or_default(), &Value::Integer(number), item);
+                }
+            }
+            Value::Map(entries) => {
+                for (number, (key, value)) in entries.iter().enumerate() {
+                    turn(self, number, &Value::from(key.as_str()), value);
+                }
+            }
+            other => {
+                let problem =
+                    format!("`for_each` of a {} needs a list or a map, not a {}", declaration.kind, other.type_name());
+                self.findings.push(self.values.finding(problem, declaration, *line, frame));
+            }
+        }
+    }
+
+    /// The value of something that stands before the resource has a name.
+    fn evaluate(
+        &mut self,
+        name: &str,
+        dynamic: &'g Dynamic,
+        declaration: &Declaration,
+        line: u32,
+        frame: &Frame,
+    ) -> Option<(Value, bool)> {
+        match self.values.evaluate(dynamic, frame) {
+            Ok(found) => Some(found),
+            Err(None) => None,
+            Err(Some((error, secret))) => {
+                let message = format!("`{name}` of a {}: {}", declaration.kind, error.shown(secret));
+                let finding = self.values.finding(message, declaration, line, frame);
+                self.findings.push(Diagnostic { help: error.help, ..finding });
+                None
+            }
+        }
+    }
+
+    fn resource(&mut self, declaration: &'g Declaration, index: DeclarationIndex, frame: &Frame) -> Option<Unit> {
+        if self.drafts.len() >= MOST_RESOURCES {
+            if !std::mem::replace(&mut self.too_many, true) {
+                let message = format!("there are more than {MOST_RESOURCES} resources");
+                self.findings.push(self.values.finding(message, declaration, declaration.at.line, frame));
+            }
+            return None;
+        }
+        let kind = self.kind(declaration, frame)?;
+        let skipped = self.skipped(declaration, frame)?;
+        let id = self.id(declaration, &kind, frame)?;
+        match kind {
+            KindOf::BuiltIn(schema) => self.built_in(declaration, index, id, skipped, &schema, frame),
+            KindOf::Custom(at, kind) => self.custom(declaration, id, skipped.is_some(), at, kind, frame),
+        }
+    }
+
+    fn kind(&mut self, declaration: &'g Declaration, frame: &Frame) -> Option<KindOf<'g>> {
+        let name = declaration.kind.as_str();
+        if let Some(schema) = self.schemas.get(name) {
+            return Some(KindOf::BuiltIn(Rc::clone(schema)));
+        }
+        if let Some(kind) = self.kinds.kind(name) {
+            let schema = Rc::new((kind.schema)());
+            self.schemas.insert(name, Rc::clone(&schema));
+            return Some(KindOf::BuiltIn(schema));
+        }
+        if let Some(&(at, kind)) = self.custom.get(name) {
+            return Some(KindOf::Custom(at, kind));
+        }
+        let message = format!("this agent knows no kind `{name}`");
+        let finding = self.values.finding(message, declaration, declaration.at.line, frame);
+        self.findings
+            .push(finding.with_help("it may be older than what published the policy: upgrade converge on the node"));
+        None
+    }
+
+    /// Why the resource is skipped, if `when` says no; nothing at all where that could not be told.
+    fn skipped(&mut self, declaration: &'g Declaration, frame: &Frame) -> Option<Option<String>> {
+        let Some(Property(dynamic, line)) = &declaration.when else { return Some(None) };
+        match self.evaluate("when", dynamic, declaration, *line, frame)? {
+            (Value::Boolean(true), _) => Some(None),
+            (Value::Boolean(false), _) => Some(Some(match dynamic {
+                Dynamic::Expression(source) => format!("`when` does not hold: {source}"),
+                _ => "`when` is false".to_owned(),
+            })),
+            (other, _) => {
+                let message =
+                    format!("`when` of a {} gives a {}, not true or false", declaration.kind, other.type_name());
+                let finding = self.values.finding(message, declaration, *line, frame);
+                self.findings.push(finding.with_help("compare it with something, or write `… | bool`"));
+                None
+            }
+        }
+    }
+
+    fn id(&mut self, declaration: &'g Declaration, kind: &KindOf<'_>, frame: &Frame) -> Option<ResourceId> {
+        let line = declaration.at.line;
+        let (value, secret) = self.evaluate("name", &declaration.name, declaration, line, frame)?;
+        let name = match value {
+            Value::String(text) => text,
+            Value::Integer(number) => number.to_string(),
+            other => {
+                let message = format!("the name of a {} must be text, not a {}", declaration.kind, other.type_name());
+                self.findings.push(self.values.finding(message, declaration, line, frame));
+                return None;
+            }
+        };
+        if secret {
+            let message = format!("the name of a {} uses a secret, and names are shown", declaration.kind);
+            self.findings.push(self.values.finding(message, declaration, line, frame));
+            return None;
+        }
+        let checked = ResourceId::new(&declaration.kind, &name).and_then(|id| {
+            match kind {
+                // A literal name was checked when the graph was made.
+                KindOf::BuiltIn(schema) if declaration.name.literal().is_none() => (schema.names.check)(&name)?,
+                _ => {}
+            }
+            Ok(id)
+        });
+        checked.map_err(|problem| self.findings.push(self.values.finding(problem, declaration, line, frame))).ok()
+    }
+
+    fn built_in(
+        &mut self,
+        declaration: &'g Declaration,
+        index: DeclarationIndex,
+        id: ResourceId,
+        skipped: Option<String>,
+        schema: &KindSchema,
+        frame: &Frame,
+    ) -> Option<Unit> {
+        let mut links = Vec::new();
+        let mut common = Common::default();
+        let mut properties = Default::default();
+        if skipped.is_none() {
+            let named = named(declaration, &id, frame);
+            let mut reader = self.reader(declaration, &id, named.as_ref().unwrap_or(frame));
+            common = reader.common();
+            properties = reader.own(schema, &mut common.secret);
+            links = reader.links();
+            if reader.failed {
+                return None;
+            }
+        }
+        let resource = CatalogResource {
+            id,
+            properties,
+            secret: common.secret,
+            skipped,
+            guards: common.guards,
+            requires: Vec::new(),
+            notifies: Vec::new(),
+            timeout: common.timeout,
+            retries: common.retries,
+            ignore_failure: common.ignore_failure,
+            sensitive: common.sensitive,
+            audit: common.audit,
+            origin: self.origin(declaration, frame),
+        };
+        self.drafts.push(Draft { resource, declaration, index, links });
+        Some(Unit::One(self.drafts.len() - 1))
+    }
+
+    fn reader<'r>(
+        &'r mut self,
+        declaration: &'g Declaration,
+        id: &'r ResourceId,
+        frame: &'r Frame,
+    ) -> Reader<'r, 'v, 'g> {
+        Reader { values: self.values, declaration, id, frame, findings: self.findings, failed: false }
+    }
+
+    fn origin(&self, declaration: &Declaration, frame: &Frame) -> Origin {
+        let cookbook = self.graph.cookbooks.get(frame.cookbook);
+        Origin {
+            cookbook: cookbook.map(|cookbook| format!("{} {}", cookbook.name, cookbook.version)).unwrap_or_default(),
+            recipe: self.graph.recipes.get(frame.recipe).map(|recipe| recipe.name.clone()).unwrap_or_default(),
+            file: self.graph.file(declaration.at).to_owned(),
+            line: declaration.at.line,
+            within: frame.within.iter().map(|(id, _)| id.clone()).collect(),
+        }
+    }
+
+    fn custom(
+        &mut self,
+        declaration: &'g Declaration,
+        id: ResourceId,
+        skipped: bool,
+        at: usize,
+        kind: &'g CustomKind,
+        frame: &Frame,
+    ) -> Option<Unit> {
+        let start = self.drafts.len();
+        let mut group =
+            Group { id, declaration, members: start..start, parameters: Value::Null, skipped, links: Vec::new() };
+        if skipped {
+            self.groups.push(group);
+            return None;
+        }
+        if frame.within.len() >= DEEPEST {
+            let message = format!("custom kinds consist of each other, more than {DEEPEST} deep");
+            let finding = Diagnostic::error(message, Some(span(self.graph, declaration.at)));
+            self.findings.push(self.values.with_path(finding, frame));
+            return None;
+        }
+        let named = named(declaration, &group.id, frame);
+        let frame = named.as_ref().unwrap_or(frame);
+        let mut reader = self.reader(declaration, &group.id, frame);
+        let common = reader.common();
+        group.links = reader.links();
+        let good = !reader.failed;
+        let reader = ParameterReader {
+            values: self.values,
+            checker: &self.checker,
+            declaration,
+            id: &group.id,
+            findings: self.findings,
+        };
+        let Parameters { values, secret } = reader.read(kind, frame).filter(|_| good)?;
+        group.parameters = Value::Map(values);
+        let mut within = (*frame.within).clone();
+        within.push((group.id.clone(), declaration.at));
+        let inner = Frame {
+            scope: frame.scope.within(group.id.name(), &group.parameters),
+            owner: Owner::Kind(at),
+            cookbook: kind.cookbook,
+            recipe: frame.recipe,
+            within: Rc::new(within),
+            secret_each: false,
+            secret_parameters: Rc::new(secret),
+            inherited: Rc::new(common),
+        };
+        let units = self.declarations(&kind.resources, &inner);
+        group.members = start..self.drafts.len();
+        self.groups.push(group);
+        Some(Unit::Many { ordered: !kind.unordered, units })
+    }
+}
+
+/// The frame in which a resource sees its own name, where it evaluates anything at all and is not within a custom kind.
+fn named(declaration: &Declaration, id: &ResourceId, frame: &Frame) -> Option<Frame> {
+    let literal = |property: &Option<Property>| property.as_ref().is_none_or(|property| property.0.literal().is_some());
+    let plain = declaration.properties.values().all(|property| property.0.literal().is_some())
+        && declaration.content.is_none()
+        && [&declaration.only_if, &declaration.not_if].into_iter().all(literal)
+        && [&declaration.timeout, &declaration.retries].into_iter().all(literal)
+        && [&declaration.ignore_failure, &declaration.sensitive, &declaration.audit].into_iter().all(literal)
+        && declaration.requires.iter().chain(&declaration.before).all(|property| property.0.literal().is_some())
+        && declaration.notifies.iter().chain(&declaration.subscribes).all(|other| other.resource.literal().is_some());
+    (!plain).then(|| Frame { scope: frame.scope.with_name(id.name()), ..frame.clone() })
+}
