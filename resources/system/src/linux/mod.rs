@@ -17,6 +17,7 @@ pub mod accounts;
 pub mod commands;
 pub mod durable;
 pub mod epoch;
+pub mod facts;
 
 pub mod files;
 pub mod lock;

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod commands;
+mod facts;
 mod files;
 mod hostile;
 mod machine;
