@@ -9,8 +9,13 @@
 //! - No lock files and no foreign cookbook sources: every cookbook is in the repository, in one version.
 //! - No queries, exports, secrets or signatures.
 
+pub mod attribute;
+pub mod bind;
 pub mod common;
+pub mod compile;
 pub mod expression;
+pub mod render;
 pub mod repository;
 
+pub use compile::{BlobPlace, Compiled, check, compile};
 pub use repository::{FileData, Repository};
