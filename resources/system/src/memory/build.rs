@@ -409,7 +409,9 @@ impl MemoryMachine {
 
     fn act(&self, name: &str, action: UnitAction) -> &Self {
         let mut state = self.state();
+        let reloads = state.units.reloads;
         set(state.perform(name, action, Duration::from_secs(90)));
+        state.units.reloads = reloads;
         if let Some(unit) = state.units.units.get_mut(name) {
             unit.counts = Counts::default();
         }

@@ -251,6 +251,10 @@ impl MemoryMachine {
                         (Exit::Code(code), printed) => (code, printed),
                         ended => return Ok(ended),
                     },
+                    None if matches!(command.line, CommandLine::Argv(_)) => {
+                        let program = words.first().map_or("", String::as_str);
+                        return Err(Error::new(ErrorKind::Unavailable, "start", program, "there is no such program"));
+                    }
                     None => (127, format!("{}: command not found\n", words.first().map_or("", String::as_str))),
                 },
             };
@@ -286,6 +290,7 @@ impl MemoryMachine {
         let refuse = |cause: String| Err(Error::new(ErrorKind::NotFound, "run", &command.line, cause));
         if let Some(user) = &command.user
             && state.roster.user(user)?.is_none()
+            && !user.parse().is_ok_and(|uid| matches!(state.roster.user_name(uid), Ok(Some(_))))
         {
             return refuse(format!("there is no user {user}"));
         }

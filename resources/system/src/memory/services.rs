@@ -142,77 +142,110 @@ impl State {
     }
 
     pub(super) fn perform(&mut self, name: &str, action: UnitAction, timeout: Duration) -> Result<()> {
-        let fail = |kind, cause: String| Err(Error::new(kind, action.word(), format!("unit {name}"), cause));
+        let fail = |kind, cause: &str| Err(Error::new(kind, action.word(), format!("unit {name}"), cause));
         let status = self.status(name)?;
-        if !status.exists {
-            return fail(ErrorKind::NotFound, "there is no such unit".to_owned());
+        let for_files = matches!(action, UnitAction::Disable | UnitAction::Mask | UnitAction::Unmask);
+        if !status.exists && !for_files {
+            return fail(ErrorKind::NotFound, "there is no such unit");
         }
         if status.stale {
             self.reload_units()?;
         }
+        let masked = status.enablement == Enablement::Masked;
+        match action {
+            UnitAction::Start | UnitAction::Restart | UnitAction::Enable if masked => {
+                return fail(ErrorKind::Denied, "it is masked");
+            }
+            UnitAction::Enable if status.enablement == Enablement::Static => {
+                return fail(ErrorKind::Invalid, "its file has no [Install] section that says when to start it");
+            }
+            UnitAction::Mask if self.is_configured(name)? => {
+                return fail(ErrorKind::Failed, "a file is where the link has to go, in /etc/systemd/system");
+            }
+            UnitAction::Enable => self.set_enabled(name, true),
+            UnitAction::Disable => self.set_enabled(name, false),
+            UnitAction::Mask => self.change_files(name, |unit| !std::mem::replace(&mut unit.masked, true)),
+            UnitAction::Unmask => {
+                self.unmask_file(name)?;
+                self.change_files(name, |unit| std::mem::replace(&mut unit.masked, false))
+            }
+            UnitAction::Start | UnitAction::Stop | UnitAction::Restart | UnitAction::Reload => {
+                self.run_job(name, action, timeout)
+            }
+        }
+    }
+
+    fn set_enabled(&mut self, name: &str, enabled: bool) -> Result<()> {
+        self.change_files(name, |unit| std::mem::replace(&mut unit.enabled, enabled) != enabled)
+    }
+
+    /// Changes what systemd keeps in links, and lets it see that.
+    fn change_files(&mut self, name: &str, change: impl FnOnce(&mut Unit) -> bool) -> Result<()> {
+        if change(self.units.units.entry(name.to_owned()).or_default()) {
+            self.reload_units()?;
+        }
+        Ok(())
+    }
+
+    fn run_job(&mut self, name: &str, action: UnitAction, timeout: Duration) -> Result<()> {
+        let fail = |kind, cause: &str| Err(Error::new(kind, action.word(), format!("unit {name}"), cause));
+        let late = format!("its job was still running after {}s", timeout.as_secs());
         let definition = self.definition(name)?;
         let file = definition.as_ref().map(|definition| definition.file).unwrap_or_default();
-        let masked = status.enablement == Enablement::Masked;
         let unit = self.units.units.entry(name.to_owned()).or_default();
+        let runs = unit.activity == Activity::Active;
         match action {
-            UnitAction::Start | UnitAction::Restart | UnitAction::Reload if masked => {
-                return fail(ErrorKind::Failed, "it is masked".to_owned());
-            }
-            UnitAction::Enable if masked => return fail(ErrorKind::Failed, "it is masked".to_owned()),
-            UnitAction::Enable if !file.installable => {
-                return fail(ErrorKind::Failed, "its unit file has no [Install] section".to_owned());
-            }
-            UnitAction::Reload if unit.activity != Activity::Active => {
-                return fail(ErrorKind::Failed, "it does not run".to_owned());
-            }
-            UnitAction::Reload if !file.reloadable => {
-                return fail(ErrorKind::Failed, "it cannot be reloaded".to_owned());
-            }
-            UnitAction::Start if unit.activity == Activity::Active => unit.counts.starts += 1,
-            UnitAction::Start | UnitAction::Restart => {
-                unit.loaded = definition.map(|definition| definition.digest);
-                match &unit.behaviour {
-                    Behaviour::Works => {
-                        unit.activity = if file.passing { Activity::Inactive } else { Activity::Active };
-                    }
-                    Behaviour::Fails(log) => {
-                        unit.activity = Activity::Failed;
-                        return fail(ErrorKind::Failed, log.clone());
-                    }
-                    Behaviour::Hangs => {
-                        unit.activity = Activity::Activating;
-                        return fail(ErrorKind::TimedOut, format!("it was not up after {}s", timeout.as_secs()));
-                    }
-                }
-                match action {
-                    UnitAction::Start => unit.counts.starts += 1,
-                    _ => unit.counts.restarts += 1,
-                }
-            }
-            UnitAction::Reload => match &unit.behaviour {
-                Behaviour::Works => unit.counts.reloads += 1,
-                Behaviour::Fails(log) => return fail(ErrorKind::Failed, log.clone()),
-                Behaviour::Hangs => {
-                    return fail(ErrorKind::TimedOut, format!("it was not done after {}s", timeout.as_secs()));
-                }
-            },
             UnitAction::Stop => {
                 unit.activity = Activity::Inactive;
                 unit.loaded = unit.loaded.filter(|_| unit.enabled);
                 unit.counts.stops += 1;
+                return Ok(());
             }
-            UnitAction::Enable => {
-                unit.enabled = true;
+            // A unit that does not run has nothing to reload, and is not started by it.
+            UnitAction::Reload if !runs => return Ok(()),
+            UnitAction::Reload if file.reloadable => {
+                return match &unit.behaviour {
+                    Behaviour::Works => {
+                        unit.counts.reloads += 1;
+                        Ok(())
+                    }
+                    Behaviour::Fails(log) => fail(ErrorKind::Failed, log),
+                    Behaviour::Hangs => fail(ErrorKind::TimedOut, &late),
+                };
+            }
+            UnitAction::Start if runs => {}
+            _ => {
                 unit.loaded = definition.map(|definition| definition.digest);
-            }
-            UnitAction::Disable => unit.enabled = false,
-            UnitAction::Mask => unit.masked = true,
-            UnitAction::Unmask => {
-                unit.masked = false;
-                self.unmask_file(name)?;
+                unit.activity = match &unit.behaviour {
+                    Behaviour::Works if file.passing => Activity::Inactive,
+                    Behaviour::Works => Activity::Active,
+                    Behaviour::Fails(_) => Activity::Failed,
+                    Behaviour::Hangs => Activity::Activating,
+                };
+                match &unit.behaviour {
+                    Behaviour::Works => {}
+                    Behaviour::Fails(log) => return fail(ErrorKind::Failed, log),
+                    Behaviour::Hangs => return fail(ErrorKind::TimedOut, &late),
+                }
             }
         }
+        match action {
+            UnitAction::Start => unit.counts.starts += 1,
+            _ => unit.counts.restarts += 1,
+        }
         Ok(())
+    }
+
+    /// Whether something other than a mask is where the link that masks `unit` has to go.
+    fn is_configured(&self, unit: &str) -> Result<bool> {
+        let Some(path) = unit_file::paths(unit).into_iter().next() else { return Ok(false) };
+        Ok(match self.tree.find("look at", &path)? {
+            Found::Own(id) => !matches!(
+                self.tree.node(id).map(|node| &node.shape),
+                Some(Shape::Symlink(target)) if target == "/dev/null"
+            ),
+            Found::Base(_) | Found::Nothing => false,
+        })
     }
 
     /// Takes away the link to `/dev/null` that masks a unit.
@@ -256,6 +289,15 @@ impl State {
     }
 }
 
+/// Units carry their suffix.
+fn check_name(unit: &str) -> Result<()> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    match unit.rsplit_once('.') {
+        Some((stem, suffix)) if !stem.is_empty() && !suffix.is_empty() && unit.bytes().all(good) => Ok(()),
+        _ => Err(Error::new(ErrorKind::Invalid, "look for", format!("unit {unit:?}"), "that is not a unit's name")),
+    }
+}
+
 impl Services for MemoryMachine {
     fn provider(&self) -> Option<&'static str> {
         self.state().units.present.then_some("systemd")
@@ -265,6 +307,7 @@ impl Services for MemoryMachine {
         self.operation("look at", format!("unit {unit}"))?;
         let state = self.state();
         state.has_manager("look at", unit)?;
+        check_name(unit)?;
         state.status(unit)
     }
 
@@ -272,6 +315,7 @@ impl Services for MemoryMachine {
         self.operation(action.word(), format!("unit {unit}"))?;
         let mut state = self.state();
         state.has_manager(action.word(), unit)?;
+        check_name(unit)?;
         state.perform(unit, action, timeout)
     }
 

@@ -123,9 +123,13 @@ fn a_transaction_brings_what_is_needed_and_stops_where_a_script_fails() {
 
     machine.mend_package("bad");
     write(&machine, "/etc/web.conf", "edited").unwrap();
-    machine.packages().transact(&Transaction { remove: vec!["lib".to_owned()], ..install(&[]) }).unwrap();
+    let remove =
+        |names: &[&str]| Transaction { remove: names.iter().map(|name| (*name).to_owned()).collect(), ..install(&[]) };
+    let error = machine.packages().transact(&remove(&["lib"])).unwrap_err();
+    assert!(error.cause.contains("also remove web"), "{error}");
+    machine.packages().transact(&remove(&["lib", "web"])).unwrap();
     assert_eq!(state("bad"), Some(PackageState::Installed), "what was interrupted is finished first");
-    assert_eq!(state("web"), Some(PackageState::ConfigFiles), "what needs a removed package goes with it");
+    assert_eq!(state("web"), Some(PackageState::ConfigFiles));
     assert_eq!(machine.content("/etc/web.conf").unwrap(), b"edited");
     machine.packages().transact(&Transaction { purge: vec!["web".to_owned()], ..install(&[]) }).unwrap();
     assert_eq!((state("web"), machine.content("/etc/web.conf")), (None, None));

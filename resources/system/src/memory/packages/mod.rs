@@ -224,8 +224,12 @@ impl Packages for MemoryMachine {
         if state.packages.age <= age && state.packages.sources == Some(state.sources()?) {
             return Ok(false);
         }
-        state.fetch_index()?;
-        Ok(true)
+        match state.fetch_index() {
+            Ok(()) => Ok(true),
+            // An old index is better than none.
+            Err(_) if !state.packages.index.is_empty() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn transact(&self, transaction: &Transaction) -> Result<()> {

@@ -28,15 +28,14 @@ fn refuse(kind: ErrorKind, operation: &str, package: &str, cause: impl std::fmt:
 impl MemoryMachine {
     pub(super) fn carry_out(&self, transaction: &Transaction) -> Result<()> {
         self.state().take_lock(transaction)?;
-        self.finish_interrupted(transaction)?;
+        // What cannot be finished does not keep others from being installed.
+        let unfinished = self.state().unfinished(transaction);
+        self.configure(unfinished)?;
         if self.state().must_fetch(transaction)? {
             self.operation("fetch", "the package index")?;
-            self.state().fetch_index()?;
+            self.state().fetch_for(transaction)?;
         }
-        for name in &transaction.unhold {
-            self.operation("unhold", format!("package {name}"))?;
-            self.state().hold(name, false)?;
-        }
+        self.mark(&transaction.unhold, false)?;
         let plan = self.state().resolve(transaction)?;
         for (name, purge) in &plan.remove {
             self.operation(if *purge { "purge" } else { "remove" }, format!("package {name}"))?;
@@ -46,35 +45,34 @@ impl MemoryMachine {
             self.operation("unpack", format!("package {name}"))?;
             self.state().unpack(name, version, release)?;
         }
-        self.configure(plan.install.iter().map(|(name, _, _)| name.clone()).collect())?;
-        for name in &transaction.hold {
-            self.operation("hold", format!("package {name}"))?;
-            self.state().hold(name, true)?;
+        let failed = self.configure(plan.install.iter().map(|(name, _, _)| name.clone()).collect())?;
+        if let Some(error) = failed {
+            return Err(error);
         }
-        Ok(())
+        self.mark(&transaction.hold, true)
     }
 
-    /// Configures what an earlier transaction left in the middle, but for what is to go anyway.
-    fn finish_interrupted(&self, transaction: &Transaction) -> Result<()> {
-        let gone: BTreeSet<&str> =
-            transaction.remove.iter().chain(&transaction.purge).map(|name| plain(name)).collect();
-        let unfinished = {
-            let state = self.state();
-            let unfinished = state.packages.packages.iter().filter(|(_, present)| is_unfinished(present));
-            unfinished.map(|(name, _)| name.clone()).filter(|name| !gone.contains(name.as_str())).collect()
-        };
-        self.configure(unfinished)
-    }
-
-    /// Runs the scripts of unpacked packages: all of them, also where one fails.
-    fn configure(&self, names: Vec<String>) -> Result<()> {
-        let mut first = Ok(());
+    /// Runs the scripts of unpacked packages: all of them, also where one fails. Gives the first failure of a script.
+    fn configure(&self, names: Vec<String>) -> Result<Option<Error>> {
+        let mut first = None;
         for name in names {
             self.operation("configure", format!("package {name}"))?;
             let outcome = self.state().configure(&name);
-            first = first.and(outcome);
+            first = first.or(outcome.err());
         }
-        first
+        Ok(first)
+    }
+
+    /// Holds packages, or releases them.
+    fn mark(&self, names: &[String], held: bool) -> Result<()> {
+        for name in names {
+            let so = self.state().packages.packages.get(plain(name)).is_some_and(|present| present.installed.held);
+            if so != held {
+                self.operation(if held { "hold" } else { "unhold" }, format!("package {name}"))?;
+                self.state().hold(name, held)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -92,20 +90,45 @@ impl State {
         }
     }
 
-    /// Whether something is asked for that the index does not have.
+    /// What an earlier transaction left in the middle, but for what is to go anyway.
+    fn unfinished(&self, transaction: &Transaction) -> Vec<String> {
+        let gone: BTreeSet<&str> =
+            transaction.remove.iter().chain(&transaction.purge).map(|name| plain(name)).collect();
+        let unfinished = self.packages.packages.iter().filter(|(_, present)| is_unfinished(present));
+        unfinished.map(|(name, _)| name.clone()).filter(|name| !gone.contains(name.as_str())).collect()
+    }
+
+    /// Whether the index is older than its sources, or is without something that is asked for.
     fn must_fetch(&self, transaction: &Transaction) -> Result<bool> {
+        let wants = transaction.install.iter().any(|install| install.file.is_none());
+        Ok(wants && (self.lacks(transaction) || self.packages.sources != Some(self.sources()?)))
+    }
+
+    /// Fetches the index. Where that cannot be done, an old one that has all that is asked for is good enough.
+    fn fetch_for(&mut self, transaction: &Transaction) -> Result<()> {
+        match self.fetch_index() {
+            Err(_) if !self.lacks(transaction) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether something is asked for that the index does not have.
+    fn lacks(&self, transaction: &Transaction) -> bool {
         let missing = |install: &&Install| match (&install.file, self.packages.index.get(plain(&install.name))) {
             (Some(_), _) => false,
             (None, None) => true,
             (None, Some(versions)) => install.version.as_ref().is_some_and(|version| !versions.contains(version)),
         };
-        Ok(transaction.install.iter().any(|install| missing(&install)))
+        transaction.install.iter().any(|install| missing(&install))
     }
 
     fn hold(&mut self, name: &str, held: bool) -> Result<()> {
         match self.packages.packages.get_mut(plain(name)) {
             Some(present) => present.installed.held = held,
-            None if held => return Err(refuse(ErrorKind::NotFound, "hold", name, "it is not installed")),
+            None if !self.packages.index.contains_key(plain(name)) => {
+                return Err(refuse(ErrorKind::NotFound, "hold", name, "there is no such package"));
+            }
+            // What is not installed cannot be seen to be held.
             None => {}
         }
         Ok(())
@@ -115,34 +138,38 @@ impl State {
         let mut plan = Plan::default();
         for (names, purge) in [(&transaction.remove, false), (&transaction.purge, true)] {
             for name in names {
-                self.plan_removal(plain(name), purge, &mut plan)?;
+                let name = plain(name).to_owned();
+                if let Some(present) = self.packages.packages.get(&name) {
+                    self.may_change(&name, present, transaction)?;
+                    plan.remove.insert(name, purge);
+                }
             }
         }
         for install in &transaction.install {
             let (name, version, release) = self.chosen(install)?;
-            self.plan_install(name, version, release, true, &mut plan)?;
+            self.plan_install(name, version, release, Some(transaction), &mut plan)?;
         }
+        self.refuse_surprises(&plan)?;
         Ok(plan)
     }
 
-    /// A package goes, and what needs it goes first.
-    fn plan_removal(&self, name: &str, purge: bool, plan: &mut Plan) -> Result<()> {
-        let Some(present) = self.packages.packages.get(name) else { return Ok(()) };
-        if plan.remove.get(name).is_some_and(|planned| *planned || !purge) {
-            return Ok(());
+    /// A held package is changed only by who holds it again.
+    fn may_change(&self, name: &str, present: &Present, transaction: &Transaction) -> Result<()> {
+        let held = present.installed.held && present.installed.state != PackageState::ConfigFiles;
+        if held && !transaction.hold.iter().any(|hold| plain(hold) == name) {
+            return Err(refuse(ErrorKind::Failed, "change", name, format!("that would change {name}, which is held")));
         }
-        if present.installed.held && present.installed.state != PackageState::ConfigFiles {
-            return Err(refuse(ErrorKind::Failed, "remove", name, "it is held"));
-        }
-        plan.remove.insert(name.to_owned(), purge);
-        let needs = |other: &Present| {
-            other.installed.state != PackageState::ConfigFiles && other.release.depends.iter().any(|need| need == name)
-        };
-        let dependents: Vec<&String> =
-            self.packages.packages.iter().filter(|(_, other)| needs(other)).map(|(name, _)| name).collect();
-        for dependent in dependents {
-            if !plan.remove.contains_key(dependent) {
-                self.plan_removal(dependent, false, plan)?;
+        Ok(())
+    }
+
+    /// Nothing goes that nobody asked for.
+    fn refuse_surprises(&self, plan: &Plan) -> Result<()> {
+        for (name, present) in &self.packages.packages {
+            let there = present.installed.state != PackageState::ConfigFiles && !plan.remove.contains_key(name);
+            let needed = present.release.depends.iter().find(|need| plan.remove.contains_key(*need));
+            if let (true, Some(gone)) = (there, needed) {
+                let cause = format!("that would also remove {name}, which nobody asked for");
+                return Err(refuse(ErrorKind::Failed, "remove", gone, cause));
             }
         }
         Ok(())
@@ -189,7 +216,7 @@ impl State {
         name: String,
         version: String,
         release: Release,
-        asked: bool,
+        asked: Option<&Transaction>,
         plan: &mut Plan,
     ) -> Result<()> {
         if plan.install.iter().any(|(planned, _, _)| *planned == name) {
@@ -197,11 +224,11 @@ impl State {
         }
         if let Some(present) = self.packages.packages.get(&name) {
             let whole = present.installed.state == PackageState::Installed;
-            if whole && (!asked || present.installed.version == version) {
-                return Ok(());
-            }
-            if present.installed.held && present.installed.state != PackageState::ConfigFiles {
-                return Err(refuse(ErrorKind::Failed, "install", &name, "it is held at another version"));
+            match asked {
+                None if whole => return Ok(()),
+                Some(_) if whole && present.installed.version == version => return Ok(()),
+                Some(transaction) => self.may_change(&name, present, transaction)?,
+                None => {}
             }
         }
         if self.packages.offline {
@@ -219,7 +246,7 @@ impl State {
             let (need, version, release) = self.chosen(&install).map_err(|error| {
                 refuse(ErrorKind::Failed, "install", &name, format!("it needs {need}, and {}", error.cause))
             })?;
-            self.plan_install(need, version, release, false, plan)?;
+            self.plan_install(need, version, release, None, plan)?;
         }
         if let Some(at) = plan.install.iter().position(|(planned, _, _)| *planned == name) {
             let this = plan.install.remove(at);

@@ -21,11 +21,12 @@ impl Roster<'_> {
         let groups = self.known_groups(operation, "user", name, settings.groups.as_deref().unwrap_or_default())?;
         let primary = match &settings.group {
             Some(group) => Some(self.gid_of(operation, name, group)?),
-            None if self.group(name)?.is_some() => {
-                let cause = format!("a group {name} exists; give it as the user's primary group");
-                return Err(refuse(ErrorKind::Failed, operation, "user", name, cause));
-            }
-            None => None,
+            None => self.group(name)?.map(|group| group.gid),
+        };
+        let fresh = Password { hash: String::new(), locked: true, expires: None };
+        let password = match (&settings.password, settings.locked) {
+            (None, None) => Password { expires: settings.expires.flatten(), ..fresh },
+            _ => new_password(name, &fresh, settings)?,
         };
         let uid = self.new_uid(operation, name, settings.uid, settings.system)?;
         let gid = match primary {
@@ -44,8 +45,7 @@ impl Roster<'_> {
             home: settings.home.clone().unwrap_or_else(|| format!("/home/{name}")),
             shell: settings.shell.clone().unwrap_or_else(|| "/bin/sh".to_owned()),
         };
-        let fresh = Password { hash: String::new(), locked: true, expires: None };
-        self.insert_user(user.clone(), Some(new_password(fresh, settings)));
+        self.insert_user(user.clone(), Some(password));
         self.join(name, &groups)?;
         Ok(user)
     }
@@ -75,7 +75,8 @@ impl Roster<'_> {
         set(&mut user.shell, &settings.shell);
         let password = if settings.password.is_some() || settings.locked.is_some() || settings.expires.is_some() {
             let none = Password { hash: String::new(), locked: true, expires: None };
-            PasswordEntry::Own(Some(new_password(self.password(name)?.unwrap_or(none), settings)))
+            let now = self.password(name)?.unwrap_or(none);
+            PasswordEntry::Own(Some(new_password(name, &now, settings)?))
         } else {
             match self.users.get(name) {
                 Some(Some(entry)) => entry.password.clone(),
@@ -143,7 +144,7 @@ impl Roster<'_> {
         let group = self.existing_group(operation, name)?;
         if let Some(user) = self.users().find(|entry| entry.user.gid == group.gid) {
             let cause = format!("it is the primary group of the user {}", user.user.name);
-            return Err(refuse(ErrorKind::Failed, operation, "group", name, cause));
+            return Err(refuse(ErrorKind::Busy, operation, "group", name, cause));
         }
         self.groups.insert(name.to_owned(), None);
         Ok(())
@@ -163,14 +164,14 @@ impl Roster<'_> {
         }
         match group.parse::<u32>() {
             Ok(gid) if self.group_name(gid)?.is_some() => Ok(gid),
-            _ => Err(refuse(ErrorKind::NotFound, operation, "user", user, format!("there is no group {group}"))),
+            _ => Err(refuse(ErrorKind::Failed, operation, "user", user, format!("there is no group {group}"))),
         }
     }
 
     fn known_groups(&self, operation: &str, what: &str, name: &str, groups: &[String]) -> Result<BTreeSet<String>> {
         for group in groups {
             if self.group(group)?.is_none() {
-                return Err(refuse(ErrorKind::NotFound, operation, what, name, format!("there is no group {group}")));
+                return Err(refuse(ErrorKind::Failed, operation, what, name, format!("there is no group {group}")));
             }
         }
         Ok(groups.iter().cloned().collect())
@@ -180,7 +181,7 @@ impl Roster<'_> {
         for user in users {
             if self.user(user)?.is_none() {
                 let cause = format!("there is no user {user}");
-                return Err(refuse(ErrorKind::NotFound, operation, "group", group, cause));
+                return Err(refuse(ErrorKind::Failed, operation, "group", group, cause));
             }
         }
         Ok(())
@@ -237,13 +238,22 @@ impl Roster<'_> {
     }
 }
 
-fn new_password(mut password: Password, settings: &UserSettings) -> Password {
-    if let Some(hash) = &settings.password {
-        let bare = hash.trim_start_matches('!');
-        password.locked = bare.len() < hash.len() || bare == "*";
-        password.hash = if bare == "*" { String::new() } else { bare.to_owned() };
+/// The password as `settings` ask for it. Who was locked stays so, unless told otherwise; but who could not log in only
+/// for want of a password can, once there is one.
+fn new_password(name: &str, now: &Password, settings: &UserSettings) -> Result<Password> {
+    let invalid = |cause| Err(refuse(ErrorKind::Invalid, "set the password of", "user", name, cause));
+    let hash = settings.password.as_deref().unwrap_or(&now.hash);
+    if hash.contains([':', '\n', '\0']) {
+        return invalid("the hash holds a colon, a line break or a NUL");
     }
-    password.locked = settings.locked.unwrap_or(password.locked);
-    password.expires = settings.expires.unwrap_or(password.expires);
-    password
+    let locked = settings.locked.unwrap_or(now.locked && (settings.password.is_none() || !now.hash.is_empty()));
+    if hash.is_empty() && !locked {
+        return invalid("it has no password; unlocked, it would let anybody in");
+    }
+    let bare = hash.trim_start_matches('!');
+    Ok(Password {
+        hash: if bare.starts_with('*') { String::new() } else { bare.to_owned() },
+        locked: locked || hash.starts_with(['!', '*']),
+        expires: settings.expires.unwrap_or(now.expires),
+    })
 }

@@ -7,7 +7,7 @@ use converge_model::AbsPath;
 use converge_model::error::Result;
 use converge_model::system::files::{Attributes, FileType, Metadata};
 
-use super::fault::{refuse_existing, refuse_full, refuse_link_mode};
+use super::fault::{refuse_existing, refuse_full, refuse_link_mode, refuse_linked_directory, refuse_target};
 use super::{
     Data, Directory, Found, Node, NodeId, Place, ROOT, Shape, Tree, empty_directory, refuse_directory, refuse_missing,
 };
@@ -38,11 +38,10 @@ impl Tree<'_> {
     /// One new directory.
     pub(crate) fn make_directory(&mut self, path: &AbsPath, attributes: Attributes) -> Result<NodeId> {
         let operation = "make the directory";
-        let place = self.place(operation, path)?;
-        let name = match place.name.clone() {
-            Some(name) if self.metadata_of(&self.at(&place))?.is_none() => name,
-            _ => return Err(refuse_existing(operation, path)),
-        };
+        let (place, name) = self.entry(operation, path)?;
+        if self.metadata_of(&self.at(&place))?.is_some() {
+            return Err(refuse_existing(operation, path));
+        }
         let defaults = (0o755, self.user.0, self.user.1);
         let metadata = self.new_metadata(FileType::Directory, attributes, defaults, 4096);
         self.put_new(&place, name, metadata, empty_directory())
@@ -51,6 +50,9 @@ impl Tree<'_> {
     /// A symbolic link in place of whatever non-directory is there.
     pub(crate) fn make_symlink(&mut self, path: &AbsPath, target: &str) -> Result<()> {
         let operation = "make the symbolic link";
+        if target.is_empty() || target.contains('\0') {
+            return Err(refuse_target(operation, path));
+        }
         let (place, name) = self.entry(operation, path)?;
         self.replaceable(operation, path, &place)?;
         let defaults = (0o777, self.user.0, self.user.1);
@@ -75,7 +77,7 @@ impl Tree<'_> {
         match self.metadata_of(&self.at(&source))? {
             None => return Err(refuse_missing(operation, existing)),
             Some(metadata) if metadata.file_type == FileType::Directory => {
-                return Err(refuse_directory(operation, existing));
+                return Err(refuse_linked_directory(operation, existing));
             }
             Some(_) => {}
         }
@@ -240,12 +242,17 @@ impl Tree<'_> {
         id
     }
 
+    /// Sets attributes as chown(2) and chmod(2) do: a new owner or group takes the set-id bits of a file away.
     fn set(&mut self, id: NodeId, attributes: Attributes) {
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.metadata.uid = attributes.uid.unwrap_or(node.metadata.uid);
-            node.metadata.gid = attributes.gid.unwrap_or(node.metadata.gid);
-            node.metadata.mode = attributes.mode.unwrap_or(node.metadata.mode);
+        let Some(node) = self.nodes.get_mut(&id) else { return };
+        let metadata = &mut node.metadata;
+        let (uid, gid) = (attributes.uid.unwrap_or(metadata.uid), attributes.gid.unwrap_or(metadata.gid));
+        if (uid, gid) != (metadata.uid, metadata.gid) && metadata.file_type == FileType::Regular {
+            let shared = if metadata.mode & 0o010 == 0 { 0 } else { 0o2000 };
+            metadata.mode &= !(0o4000 | shared);
         }
+        (metadata.uid, metadata.gid) = (uid, gid);
+        metadata.mode = attributes.mode.unwrap_or(metadata.mode);
     }
 
     fn put(&mut self, parent: NodeId, name: OsString, id: NodeId) {

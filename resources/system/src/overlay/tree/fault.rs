@@ -30,7 +30,7 @@ pub(super) fn refuse_full(operation: &str, path: &AbsPath) -> Error {
 }
 
 pub(super) fn refuse_root(operation: &str) -> Error {
-    Error::new(ErrorKind::Failed, operation, "/", "it is the root directory")
+    Error::new(ErrorKind::Invalid, operation, "/", "it is the root directory")
 }
 
 pub(super) fn refuse_parent(operation: &str, path: &AbsPath, directory: impl Display) -> Error {
@@ -56,5 +56,13 @@ pub(super) fn refuse_loop(operation: &str, path: &AbsPath) -> Error {
 }
 
 pub(super) fn refuse_link_mode(operation: &str, path: &AbsPath) -> Error {
-    Error::new(ErrorKind::Failed, operation, path, "a symbolic link has no mode of its own")
+    Error::new(ErrorKind::Invalid, operation, path, "a symbolic link has no mode of its own")
+}
+
+pub(super) fn refuse_linked_directory(operation: &str, path: &AbsPath) -> Error {
+    Error::new(ErrorKind::Invalid, operation, path, "only files have hard links, and it is a directory")
+}
+
+pub(super) fn refuse_target(operation: &str, path: &AbsPath) -> Error {
+    Error::new(ErrorKind::Invalid, operation, path, "its target is empty or holds a NUL byte")
 }

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 
 use converge_model::AbsPath;
 use converge_model::error::Result;
-use converge_model::system::files::{FileType, Metadata};
+use converge_model::system::files::Metadata;
 
 use super::fault::{refuse_loop, refuse_parent, refuse_planted, refuse_root, refuse_way};
 use super::{Directory, Found, Passage, Shape, Tree};
@@ -122,6 +122,7 @@ impl Tree<'_> {
                 match self.step(&directory, &name)? {
                     Step::Into(directory) => walk.stack.push((directory, next)),
                     Step::Follow { link, target } => self.follow(operation, path, &mut walk, &next, &link, &target)?,
+                    Step::Other if !walk.pending.is_empty() => return Err(refuse_way(operation, path, &next)),
                     Step::Nothing | Step::Other => lost = Some(next),
                 }
             }
@@ -219,12 +220,7 @@ impl Tree<'_> {
     /// Whether nobody but root or the user converging can have made `link` in `directory`.
     fn trusts(&self, directory: &Option<Metadata>, link: &Metadata) -> bool {
         let trusted = |uid: u32| uid == 0 || uid == self.user.0;
-        let guarded = |directory: &Metadata| {
-            directory.file_type == FileType::Directory
-                && trusted(directory.uid)
-                && directory.mode & 0o002 == 0
-                && (directory.mode & 0o020 == 0 || directory.gid == 0)
-        };
+        let guarded = |directory: &Metadata| trusted(directory.uid) && directory.mode & 0o022 == 0;
         trusted(link.uid) || directory.as_ref().is_some_and(guarded)
     }
 }
