@@ -35,7 +35,7 @@ pub struct Graph {
     /// Levels for every node come before those of a group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<Level>,
-    /// The recipes in the order of the run list, each once.
+    /// The recipes in the order in which they converge, each once: as the run list has them, but required ones first.
     pub recipes: Vec<Recipe>,
     /// The custom kinds that the recipes use, by name: `nginx_site`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -212,8 +212,8 @@ pub struct Recipe {
     /// Its resources do not wait for each other but where an edge says so.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unordered: bool,
-    /// Indexes in [`Graph::recipes`] of recipes that must not have failed before it: those it requires, and the earlier
-    /// ones of cookbooks that its own depends on. Ascending.
+    /// Indexes in [`Graph::recipes`] of recipes that must not have failed before it: those it requires, and those before
+    /// it of cookbooks that its own depends on. Ascending, and less than its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<usize>,
     /// Its resources, in the order in which they are written.
@@ -342,6 +342,34 @@ pub struct Notification {
     pub line: u32,
 }
 
+impl Declaration {
+    /// Visits every line number in it: two declarations that differ only in these say the same.
+    pub fn each_line(&mut self, mut visit: impl FnMut(&mut u32)) {
+        let scalars = [
+            &mut self.for_each,
+            &mut self.when,
+            &mut self.only_if,
+            &mut self.not_if,
+            &mut self.timeout,
+            &mut self.retries,
+            &mut self.ignore_failure,
+            &mut self.sensitive,
+            &mut self.audit,
+        ];
+        let listed = self.requires.iter_mut().chain(&mut self.before);
+        for property in self.properties.values_mut().chain(scalars.into_iter().flatten()).chain(listed) {
+            visit(&mut property.1);
+        }
+        for notification in self.notifies.iter_mut().chain(&mut self.subscribes) {
+            visit(&mut notification.line);
+        }
+        match &mut self.content {
+            Some(ContentSource::Template { line, .. } | ContentSource::File { line, .. }) => visit(line),
+            None => {}
+        }
+    }
+}
+
 // serde hands a reference to what it asks about.
 fn is_false(value: &bool) -> bool {
     !*value
@@ -391,6 +419,19 @@ impl Graph {
     /// As [`Graph::to_bytes`].
     pub fn digest(&self) -> Result<Digest> {
         self.to_bytes().map(|bytes| Digest::of(&bytes))
+    }
+
+    /// Every blob that converging it can need: templates, files, and long contents written in a recipe. Some may come
+    /// twice.
+    pub fn blob_refs(&self) -> impl Iterator<Item = BlobRef> {
+        let recipes = self.recipes.iter().flat_map(|recipe| &recipe.resources);
+        let declarations = recipes.chain(self.kinds.values().flat_map(|kind| &kind.resources));
+        let written = declarations.flat_map(|declaration| declaration.properties.values());
+        let written = written.filter_map(|Property(value, _)| match value {
+            Dynamic::Literal(crate::Value::Blob(blob)) => Some(*blob),
+            _ => None,
+        });
+        self.blobs.values().copied().chain(written)
     }
 
     /// The file that a position points into.
