@@ -40,8 +40,9 @@ converge_model::properties! {
         /// The packages, where it is not the one that the resource is called after: all in one transaction. `name:architecture`
         /// means the package of a foreign architecture.
         pub names: Option<Vec<String>>,
-        /// The version: exactly "1.2-3"; "1.2.*" for any that begins so; or conditions that must all hold, as in
-        /// ">= 1.2, < 2". Versions are compared as the package manager compares them.
+        /// The version: exactly "1.2-3"; "1.2.*" for 1.2 and what goes on from it, as 1.2-3 and 1.2.9; "1.2*" for any that
+        /// begins so; or conditions that must all hold, as in ">= 1.2, < 2". Versions are compared as the package manager
+        /// compares them.
         pub version: Option<VersionConstraint>,
         /// Keep the package from being upgraded or removed by anybody but this resource; `false` ends that. A package that is
         /// held although the recipe does not say so is left as it is.
@@ -195,7 +196,8 @@ impl Judge<'_> {
         if self.ensure == PackageEnsure::Present {
             match allowed {
                 Some(_) if !unfinished => return Ok(Verdict::Right),
-                Some(there) => return Ok(Verdict::Install(self.version.map(|_| there.version.clone()))),
+                // Finished as it is: nobody asked for a newer one.
+                Some(there) => return Ok(Verdict::Install(Some(there.version.clone()))),
                 None if self.version.is_none() => return Ok(Verdict::Install(None)),
                 None => {}
             }
@@ -209,7 +211,7 @@ impl Judge<'_> {
                 _ if unfinished => Verdict::Install(Some(there.version.clone())),
                 _ => Verdict::Right,
             },
-            (Some(_), None) if unfinished => Verdict::Install(None),
+            (Some(there), None) if unfinished => Verdict::Install(Some(there.version.clone())),
             (Some(_), None) => Verdict::Right,
             (None, Some(choice)) => Verdict::Install(Some(choice)),
             // Not in the index yet: installing fetches it where it must.
@@ -338,9 +340,13 @@ impl PackageResource {
                 Verdict::Remove => transaction.remove.push(package.name.clone()),
                 Verdict::Purge => transaction.purge.push(package.name.clone()),
             }
+            // A held package may be changed only where it is said to be held, also where it is held already.
+            let changed_while_held =
+                matches!(package.verdict, Verdict::Install(_)) && self.properties.hold == Some(true);
             match self.hold_change(package) {
-                Some(true) => transaction.hold.push(package.name.clone()),
                 Some(false) => transaction.unhold.push(package.name.clone()),
+                Some(true) => transaction.hold.push(package.name.clone()),
+                None if changed_while_held => transaction.hold.push(package.name.clone()),
                 None => {}
             }
         }
@@ -466,7 +472,7 @@ mod tests {
             (Present, "", None, None, anything()),
             (Present, "", Some(("1", Whole)), None, Verdict::Right),
             (Present, "", Some(("1", ConfigFiles)), None, anything()),
-            (Present, "", Some(("1", Unfinished)), None, anything()),
+            (Present, "", Some(("1", Unfinished)), None, install("1")),
             (Present, "1", Some(("1", Unfinished)), None, install("1")),
             (Present, ">= 1", Some(("2", Whole)), None, Verdict::Right),
             // The preferred version, unless only another is allowed.

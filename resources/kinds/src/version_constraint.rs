@@ -21,6 +21,8 @@ enum Term {
     Compared(Relation, String),
     /// Begins so, with or without its epoch.
     Begins(String),
+    /// Is this or one of its line, with or without its epoch: `1.2`, `1.2.9`, `1.2-3`, but not `1.20`.
+    Series(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +49,12 @@ const RELATIONS: [(&str, Relation); 8] = [
 impl VersionConstraint {
     /// Whether `version` is wanted.
     pub(crate) fn allows(&self, version: &str, compare: Compare<'_>) -> bool {
+        let forms = [version, version.split_once(':').map_or(version, |(_, rest)| rest)];
+        let goes_on = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphanumeric());
         self.terms.iter().all(|term| match term {
-            Term::Begins(prefix) => {
-                let without_epoch = version.split_once(':').map_or(version, |(_, rest)| rest);
-                version.starts_with(prefix) || without_epoch.starts_with(prefix)
+            Term::Begins(prefix) => forms.iter().any(|form| form.starts_with(prefix)),
+            Term::Series(first) => {
+                forms.iter().any(|form| form.strip_prefix(first.as_str()).is_some_and(|rest| !goes_on(rest)))
             }
             Term::Compared(relation, wanted) => {
                 let order = compare(version, wanted);
@@ -110,7 +114,10 @@ fn term_of(text: &str) -> Result<Term, String> {
         ));
     }
     match (relation, begins) {
-        (None | Some(Relation::Equal), true) => Ok(Term::Begins(version.to_owned())),
+        (None | Some(Relation::Equal), true) => Ok(match version.strip_suffix('.') {
+            Some(first) => Term::Series(first.to_owned()),
+            None => Term::Begins(version.to_owned()),
+        }),
         (Some(_), true) => Err(format!("{text:?}: `*` stands for any ending, and an ending cannot be less or greater")),
         (relation, false) => Ok(Term::Compared(relation.unwrap_or(Relation::Equal), version.to_owned())),
     }
@@ -130,7 +137,9 @@ mod tests {
             ("= 1.2", "1.2", true),
             ("1.2.*", "1.2.9", true),
             ("1.2.*", "3:1.2.9", true),
+            ("1.2.*", "1.2-3", true),
             ("1.2.*", "1.20", false),
+            ("1.2*", "1.20", true),
             (">= 1.2, < 2", "1.2", true),
             (">= 1.2, < 2", "2", false),
             (">> 1.2", "1.2", false),
