@@ -45,6 +45,8 @@ pub(crate) struct ChangedKeys<'a> {
     now: Moment,
     everything: Moment,
     last: HashMap<KeyRef<'a>, Moment>,
+    /// The directories in which, at any depth, something was changed.
+    within: HashMap<KeyRef<'a>, Moment>,
 }
 
 impl<'a> ChangedKeys<'a> {
@@ -60,24 +62,25 @@ impl<'a> ChangedKeys<'a> {
             match KeyRef::of(key) {
                 Some(key) => {
                     self.last.insert(key, self.now);
+                    self.within.extend(key.with_ancestors().skip(1).map(|outer| (outer, self.now)));
                 }
                 None => self.everything = self.now,
             }
         }
     }
 
-    /// Whether anything that `footprint` leans on was changed after `moment`.
+    /// Whether anything that `footprint` leans on was changed after `moment`: a key it needs or gives, a path on the way
+    /// to one, or something in a directory that it gives.
     pub(crate) fn since(&self, moment: Moment, footprint: &'a Footprint) -> bool {
         if self.now == moment {
             return false;
         }
+        let later = |changed: Option<&Moment>| changed.is_some_and(|changed| *changed > moment);
+        let gives = || footprint.gives.iter().filter_map(KeyRef::of);
+        let needs = footprint.needs.iter().filter_map(KeyRef::of);
         self.everything > moment
-            || footprint
-                .gives
-                .iter()
-                .chain(&footprint.needs)
-                .filter_map(KeyRef::of)
-                .any(|key| key.with_ancestors().any(|key| self.last.get(&key).is_some_and(|changed| *changed > moment)))
+            || gives().chain(needs).any(|key| key.with_ancestors().any(|key| later(self.last.get(&key))))
+            || gives().any(|key| later(self.within.get(&key)))
     }
 }
 
@@ -96,7 +99,8 @@ mod tests {
         let user = || Key::User("app".into());
         let everything = gives(Key::Everything);
         let (srv, app) = (gives(path("/srv")), gives(user()));
-        let readers = [needs(path("/srv/a/b")), needs(path("/srvx")), needs(user()), needs(path("/")), gives(user())];
+        let readers =
+            [needs(path("/srv/a/b")), needs(path("/srvx")), needs(user()), needs(path("/")), gives(path("/"))];
         let stale = |changed: &ChangedKeys<'_>, moment| {
             readers.each_ref().map(|reader| changed.since(moment, reader)).map(u8::from)
         };
@@ -104,10 +108,10 @@ mod tests {
         assert_eq!(stale(&changed, 0), [0, 0, 0, 0, 0]);
         changed.mark(&srv);
         let after_srv = changed.now();
-        assert_eq!(stale(&changed, 0), [1, 0, 0, 0, 0]);
+        assert_eq!(stale(&changed, 0), [1, 0, 0, 0, 1]);
         changed.mark(&app);
         assert_eq!(stale(&changed, 0), [1, 0, 1, 0, 1]);
-        assert_eq!(stale(&changed, after_srv), [0, 0, 1, 0, 1]);
+        assert_eq!(stale(&changed, after_srv), [0, 0, 1, 0, 0]);
         changed.mark(&everything);
         assert_eq!(stale(&changed, after_srv), [1, 1, 1, 1, 1]);
         assert_eq!(stale(&changed, changed.now()), [0, 0, 0, 0, 0]);

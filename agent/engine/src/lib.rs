@@ -37,6 +37,7 @@ mod keys;
 mod ledger;
 mod notification;
 mod order;
+mod orphan;
 mod ownership;
 mod parallel;
 mod record;

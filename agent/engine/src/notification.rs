@@ -27,6 +27,8 @@ pub(crate) struct Notifications {
     due: BTreeMap<Act, Due>,
     /// What the journal says is due, including what was tried in this run and failed.
     written: BTreeSet<Act>,
+    /// What is being carried out, and what led to it.
+    underway: BTreeSet<Act>,
 }
 
 /// One notification that is due.
@@ -37,6 +39,16 @@ struct Due {
     sources: BTreeSet<usize>,
     /// Whether it was due before this run, or before anybody in `sources` asked.
     inherited: bool,
+    /// The acts that led to it.
+    after: BTreeSet<Act>,
+    /// Whether only those ask for it to whom it led itself.
+    circular: bool,
+}
+
+impl Due {
+    fn new(timing: Timing, inherited: bool) -> Self {
+        Self { timing, sources: BTreeSet::new(), inherited, after: BTreeSet::new(), circular: !inherited }
+    }
 }
 
 /// The notifications that became due through one resource.
@@ -68,8 +80,7 @@ impl Run<'_> {
                 Some(position) => {
                     let act = (*position, due.action);
                     self.notifications.written.insert(act.clone());
-                    let due = Due { timing: due.timing, sources: BTreeSet::new(), inherited: true };
-                    self.notifications.due.insert(act, due);
+                    self.notifications.due.insert(act, Due::new(due.timing, true));
                 }
                 None => {
                     let DueNotification { target, action, source, .. } = due;
@@ -97,9 +108,11 @@ impl Run<'_> {
                 })?;
                 self.notifications.written.insert(act.clone());
             }
-            let new = || Due { timing: notify.timing, sources: BTreeSet::new(), inherited };
-            let due = self.notifications.due.entry(act.clone()).or_insert_with(new);
+            let Notifications { due, underway, .. } = &mut self.notifications;
+            let due = due.entry(act.clone()).or_insert_with(|| Due::new(notify.timing, inherited));
             due.timing = due.timing.max(notify.timing);
+            due.circular &= underway.contains(&act);
+            due.after.extend(underway.iter().cloned());
             if due.sources.insert(position) {
                 announced.acts.push(act);
             }
@@ -133,17 +146,14 @@ impl Run<'_> {
         if self.notifications.due.is_empty() {
             return;
         }
-        let mut carried_out = BTreeSet::new();
         let mut changed = vec![position];
         while let Some(position) = changed.pop() {
             for act in self.immediate(position) {
                 if self.stop.asked().is_some() {
                     return;
                 }
-                if carried_out.insert(act.clone()) {
-                    changed.push(act.0);
-                    self.carry_out(act);
-                }
+                changed.push(act.0);
+                self.carry_out(act);
             }
         }
     }
@@ -166,21 +176,13 @@ impl Run<'_> {
 
     /// Carries out all that is still due at the end of a run, in the order of the catalog.
     pub(crate) fn carry_out_delayed(&mut self) {
-        let mut carried_out = BTreeSet::new();
         while let Some(act) = self.notifications.due.keys().next().cloned() {
             if let Some(reason) = self.stop.asked() {
                 self.record.stop(reason);
                 self.leave_all();
                 return;
             }
-            if carried_out.insert(act.clone()) {
-                self.carry_out(act);
-            } else {
-                self.notifications.due.remove(&act);
-                self.release(&act, "it was carried out already, and only notifications in a circle asked again");
-                let target = &self.declared(act.0).id;
-                self.record.remark(format!("{target} is notified in a circle: its {} was carried out once", act.1));
-            }
+            self.carry_out(act);
         }
     }
 
@@ -198,6 +200,12 @@ impl Run<'_> {
             act = stronger;
         }
         let Some(mut due) = self.notifications.due.remove(&act) else { return };
+        if due.circular {
+            self.release(&act, "only notifications in a circle asked for it again");
+            let target = &self.declared(act.0).id;
+            self.record.remark(format!("{target} is notified in a circle, and was told to {} only once", act.1));
+            return;
+        }
         let weaker = (act.0, SUPERSEDES.1.to_owned());
         let superseded = if act.1 == SUPERSEDES.0 { self.notifications.due.remove(&weaker) } else { None };
         due.sources.extend(superseded.iter().flat_map(|due| &due.sources));
@@ -221,7 +229,7 @@ impl Run<'_> {
                 self.release(&act, "its target is only audited");
                 Ok(())
             }
-            _ => self.perform(&act, due.timing),
+            _ => self.perform(&act, &due),
         };
         match performed {
             Ok(()) => {
@@ -235,10 +243,12 @@ impl Run<'_> {
     }
 
     /// Lets the target act, and writes down that it did.
-    fn perform(&mut self, act: &Act, timing: Timing) -> Result<(), Redacted<Error>> {
+    fn perform(&mut self, act: &Act, due: &Due) -> Result<(), Redacted<Error>> {
         let (position, action) = (act.0, act.1.as_str());
         let mut announced = Announced::by(position);
-        let performed = self.act(position, action, timing, &mut announced);
+        self.notifications.underway = due.after.iter().chain([act]).cloned().collect();
+        let performed = self.act(position, action, due.timing, &mut announced);
+        self.notifications.underway.clear();
         if performed.is_err() {
             self.withdraw(announced, "the notification that would have caused it failed");
             return performed;

@@ -2,15 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use converge_model::catalog::Orphans;
-use converge_model::{
-    Catalog, CatalogResource, Key, Kinds, NothingDeclared, Origin, Outcome, ResourceId, System, Value,
-};
+use converge_model::{Catalog, CatalogResource, Kinds, NothingDeclared, Outcome, ResourceId, System, Value};
 
 use crate::caught::caught;
 use crate::item::{Item, build, spec};
-use crate::keys::KeyRef;
 use crate::ledger::{Ledger, LedgerStore, Owned, fingerprint};
+use crate::orphan::{Orphaned, undeclared};
 
 /// What a run knows of ownership.
 pub(crate) struct Ownership<'a> {
@@ -25,17 +22,6 @@ pub(crate) struct Ownership<'a> {
     /// Positions of what this run made.
     created: HashSet<usize>,
     remarks: Vec<String>,
-}
-
-/// What becomes of the resources that left the policy.
-#[derive(Debug, Default)]
-pub(crate) struct Orphaned {
-    /// What takes those away that go, last declared first.
-    pub(crate) removals: Vec<CatalogResource>,
-    /// Those that stay, and why.
-    pub(crate) staying: Vec<(ResourceId, String)>,
-    /// Those that are owned no more from now on.
-    pub(crate) released: Vec<ResourceId>,
 }
 
 impl<'a> Ownership<'a> {
@@ -79,31 +65,13 @@ impl<'a> Ownership<'a> {
 
     /// What left the policy, and what becomes of it. `items` are those of the catalog.
     pub(crate) fn orphaned(&mut self, items: &[Item<'_>]) -> Orphaned {
-        let mut orphaned = Orphaned::default();
         if self.is_settled() {
-            return orphaned;
+            return Orphaned::default();
         }
-        let declared: HashSet<&ResourceId> = items.iter().map(|item| &item.declared.id).collect();
-        let (catalog, kinds, recovered) = (self.catalog, self.kinds, self.recovered.clone());
-        let Some(ledger) = self.before() else { return orphaned };
-        let mut left: Vec<_> = ledger.resources.iter().filter(|(id, _)| !declared.contains(id)).collect();
-        left.sort_by_key(|(_, owned)| std::cmp::Reverse(owned.position));
-        let uses = if left.is_empty() { Uses::default() } else { Uses::of(items) };
-        for (id, owned) in left {
-            let removal = removal_of(id, owned);
-            if !owned.created && !recovered.contains(id) {
-                orphaned.released.push(id.clone());
-                orphaned.staying.push((id.clone(), "left the policy; it was on the node before, and stays".to_owned()));
-            } else if catalog.orphans == Orphans::Report {
-                let reason = "left the policy, and stays; `orphans = \"remove\"` in the policy would take it away";
-                orphaned.staying.push((id.clone(), reason.to_owned()));
-            } else if let Some(user) = uses.user_of(&removal, kinds) {
-                let user = &items[user].declared.id;
-                orphaned.staying.push((id.clone(), format!("left the policy; it stays while {user} needs it")));
-            } else {
-                orphaned.removals.push(removal);
-            }
-        }
+        let (policy, kinds, recovered) = (self.catalog.orphans, self.kinds, std::mem::take(&mut self.recovered));
+        let made = |id: &ResourceId, owned: &Owned| owned.created || recovered.contains(id);
+        let orphaned = self.before().map(|ledger| Orphaned::of(ledger, made, items, policy, kinds)).unwrap_or_default();
+        self.recovered = recovered;
         orphaned
     }
 
@@ -185,54 +153,5 @@ impl<'a> Ownership<'a> {
         let created = created || owned.get(&declared.id).is_some_and(|owned| owned.created);
         let sensitive = declared.sensitive || !declared.secret.is_empty();
         owned.insert(declared.id.clone(), Owned { position: position as u64, created, sensitive, removal });
-    }
-}
-
-/// What the resources of a catalog give and need, asked before something is taken away.
-#[derive(Default)]
-struct Uses<'a>(HashMap<KeyRef<'a>, usize>);
-
-impl<'a> Uses<'a> {
-    fn of(items: &'a [Item<'_>]) -> Self {
-        let mut uses = HashMap::new();
-        for (position, item) in items.iter().enumerate() {
-            for key in item.footprint.gives.iter().chain(&item.footprint.needs).filter_map(KeyRef::of) {
-                key.with_ancestors().for_each(|key| {
-                    uses.entry(key).or_insert(position);
-                });
-            }
-        }
-        Self(uses)
-    }
-
-    /// Who uses what `removal` takes away, or something below it.
-    fn user_of(&self, removal: &CatalogResource, kinds: &dyn Kinds) -> Option<usize> {
-        let footprint =
-            caught("use", &removal.id, || Ok(build(removal, kinds, &NothingDeclared)?.footprint())).unwrap_or_default();
-        let mut gives = footprint.gives.iter().filter(|key| **key != Key::Everything).filter_map(KeyRef::of);
-        gives.find_map(|key| self.0.get(&key).copied())
-    }
-}
-
-fn removal_of(id: &ResourceId, owned: &Owned) -> CatalogResource {
-    CatalogResource { properties: owned.removal.clone(), sensitive: owned.sensitive, ..undeclared(id) }
-}
-
-/// A resource that no recipe declares.
-fn undeclared(id: &ResourceId) -> CatalogResource {
-    CatalogResource {
-        id: id.clone(),
-        properties: BTreeMap::new(),
-        secret: BTreeSet::new(),
-        skipped: None,
-        guards: Vec::new(),
-        requires: Vec::new(),
-        notifies: Vec::new(),
-        timeout: None,
-        retries: None,
-        ignore_failure: false,
-        sensitive: false,
-        audit: false,
-        origin: Origin::default(),
     }
 }
