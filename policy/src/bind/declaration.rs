@@ -158,7 +158,11 @@ impl<'g> Reader<'_, '_, 'g> {
         }
         match (property.check)(&value) {
             Ok(()) => Some((value, secret)),
-            Err(problem) => {
+            Err(mut problem) => {
+                let as_text = Value::String(value.to_string());
+                if !matches!(value, Value::String(_)) && (property.check)(&as_text).is_ok() {
+                    problem.push_str("; `… | string` makes text of it");
+                }
                 self.wrong(name, &problem, secret, line);
                 None
             }

@@ -1,10 +1,13 @@
 //! Makes drafts of declarations: `for_each`, `when`, names, custom kinds.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use converge_model::graph::{CustomKind, Declaration, Property};
-use converge_model::{CatalogResource, Diagnostic, Dynamic, Graph, KindSchema, Kinds, Origin, ResourceId, Value};
+use converge_model::{
+    AbsPath, CatalogResource, Diagnostic, Dynamic, Graph, KindSchema, Kinds, Origin, ResourceId, Value,
+};
 
 use super::declaration::{Common, Reader};
 use super::draft::{Draft, Findings, Group, Unit};
@@ -124,8 +127,11 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
                 }
             }
             other => {
-                let problem =
-                    format!("`for_each` of a {} needs a list or a map, not a {}", declaration.kind, other.type_name());
+                let problem = format!(
+                    "`for_each` of a {} needs a list or a map; this is of type {}",
+                    declaration.kind,
+                    other.type_name()
+                );
                 self.findings.push(self.values.finding(problem, declaration, *line, frame));
             }
         }
@@ -199,8 +205,11 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
                 _ => "`when` is false".to_owned(),
             })),
             (other, _) => {
-                let message =
-                    format!("`when` of a {} gives a {}, not true or false", declaration.kind, other.type_name());
+                let message = format!(
+                    "`when` of a {} must give true or false; this is of type {}",
+                    declaration.kind,
+                    other.type_name()
+                );
                 let finding = self.values.finding(message, declaration, *line, frame);
                 self.findings.push(finding.with_help("compare it with something, or write `… | bool`"));
                 None
@@ -215,7 +224,8 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
             Value::String(text) => text,
             Value::Integer(number) => number.to_string(),
             other => {
-                let message = format!("the name of a {} must be text, not a {}", declaration.kind, other.type_name());
+                let message =
+                    format!("the name of a {} must be text; this is of type {}", declaration.kind, other.type_name());
                 self.findings.push(self.values.finding(message, declaration, line, frame));
                 return None;
             }
@@ -225,15 +235,14 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
             self.findings.push(self.values.finding(message, declaration, line, frame));
             return None;
         }
-        let checked = ResourceId::new(&declaration.kind, &name).and_then(|id| {
-            match kind {
-                // A literal name was checked when the graph was made.
-                KindOf::BuiltIn(schema) if declaration.name.literal().is_none() => (schema.names.check)(&name)?,
-                _ => {}
-            }
-            Ok(id)
-        });
-        checked.map_err(|problem| self.findings.push(self.values.finding(problem, declaration, line, frame))).ok()
+        let checked = match kind {
+            // A literal name was checked when the graph was made.
+            KindOf::BuiltIn(schema) if declaration.name.literal().is_none() => (schema.names.check)(&name),
+            _ => Ok(()),
+        };
+        let is_path = matches!(kind, KindOf::BuiltIn(schema) if schema.names.is_path);
+        let id = checked.and_then(|()| ResourceId::new(&declaration.kind, &clean(&name, is_path)));
+        id.map_err(|problem| self.findings.push(self.values.finding(problem, declaration, line, frame))).ok()
     }
 
     fn built_in(
@@ -364,4 +373,14 @@ fn named(declaration: &Declaration, id: &ResourceId, frame: &Frame) -> Option<Fr
         && declaration.requires.iter().chain(&declaration.before).all(|property| property.0.literal().is_some())
         && declaration.notifies.iter().chain(&declaration.subscribes).all(|other| other.resource.literal().is_some());
     (!plain).then(|| Frame { scope: frame.scope.with_name(id.name()), ..frame.clone() })
+}
+
+/// The name that a resource is known by. A path has one, however it is written.
+pub(super) fn clean(name: &str, is_path: bool) -> Cow<'_, str> {
+    let is_odd =
+        is_path && (name.contains("//") || name.contains("/./") || name.ends_with('/') || name.ends_with("/."));
+    match is_odd.then(|| name.parse::<AbsPath>()) {
+        Some(Ok(path)) => Cow::Owned(path.to_string()),
+        _ => Cow::Borrowed(name),
+    }
 }

@@ -1,5 +1,6 @@
 //! Turns names of other resources into positions, and finds the order of the catalog.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use converge_model::graph::Declaration;
@@ -8,6 +9,7 @@ use converge_model::{CatalogResource, Diagnostic, Graph, KindSchema, Kinds, Noti
 use super::DeclarationIndex;
 use super::draft::{Draft, Findings, Group, Link, Role, Unit};
 use super::duplicates::{check_groups, representatives};
+use super::expand::clean;
 use super::place::{line_span, span};
 use super::sequence::Sequencer;
 
@@ -138,7 +140,8 @@ impl<'a> Linker<'a, '_> {
     /// Follows one name from the resources `from`, which are all that `id` consists of.
     fn link(&mut self, from: &[usize], is_whole: bool, id: &ResourceId, declaration: &Declaration, link: &'a Link) {
         let place = line_span(self.graph, declaration.at, link.line);
-        let Some((targets, whole)) = self.targets.find(&link.target) else {
+        let cleaned = self.clean(&link.target);
+        let Some((targets, whole)) = self.targets.find(cleaned.as_ref().unwrap_or(&link.target)) else {
             let missing = format!("{id} {} {}, which is not declared on this node", verb(&link.role), link.target);
             let mut finding = Diagnostic::error(missing, Some(place));
             finding.help = self.near(&link.target);
@@ -171,6 +174,16 @@ impl<'a> Linker<'a, '_> {
                 }
                 self.edges(&targets, &able, Why::Subscribes, link.line);
             }
+        }
+    }
+
+    /// The name as the resource has it, where it is written otherwise.
+    fn clean(&self, id: &ResourceId) -> Option<ResourceId> {
+        match clean(id.name(), true) {
+            Cow::Owned(name) if self.kinds.kind(id.kind()).is_some_and(|kind| (kind.schema)().names.is_path) => {
+                ResourceId::new(id.kind(), &name).ok()
+            }
+            _ => None,
         }
     }
 

@@ -30,8 +30,8 @@ pub(super) struct ParameterReader<'a, 'v, 'g> {
 }
 
 impl<'g> ParameterReader<'_, '_, 'g> {
-    /// The parameters; nothing where something was wrong, which was reported. Defaults see `name`, and what was given
-    /// or is a default before them in the order of names.
+    /// The parameters; nothing where something was wrong, which was reported. Defaults see neither
+    /// `each` nor what was given.
     pub(super) fn read(mut self, kind: &'g CustomKind, frame: &Frame) -> Option<Parameters> {
         let mut parameters = Parameters::default();
         let mut good = self.all_are_known(kind, frame);
@@ -40,25 +40,24 @@ impl<'g> ParameterReader<'_, '_, 'g> {
                 good &= self.set(&mut parameters, name, parameter, dynamic, (self.declaration.at, *line), frame);
             }
         }
+        let inner = Frame {
+            scope: frame.scope.within(self.id.name(), &Value::Map(BTreeMap::new())),
+            secret_each: false,
+            secret_parameters: Rc::default(),
+            ..frame.clone()
+        };
         let given = &self.declaration.properties;
         for (name, parameter) in kind.parameters.iter().filter(|(name, _)| !given.contains_key(*name)) {
-            let Some(Property(dynamic, line)) = &parameter.default else {
-                if parameter.required {
-                    good = self.report(
-                        format!("{} needs `{name}`", self.id),
-                        (self.declaration.at, self.declaration.at.line),
-                        frame,
-                    );
+            match &parameter.default {
+                Some(Property(dynamic, line)) => {
+                    good &= self.set(&mut parameters, name, parameter, dynamic, (parameter.at, *line), &inner);
                 }
-                continue;
-            };
-            let inner = Frame {
-                scope: frame.scope.within(self.id.name(), &Value::Map(parameters.values.clone())),
-                secret_each: false,
-                secret_parameters: Rc::new(parameters.secret.clone()),
-                ..frame.clone()
-            };
-            good &= self.set(&mut parameters, name, parameter, dynamic, (parameter.at, *line), &inner);
+                None if parameter.required => {
+                    let place = (self.declaration.at, self.declaration.at.line);
+                    good = self.report(format!("{} needs `{name}`", self.id), place, frame);
+                }
+                None => {}
+            }
         }
         good.then_some(parameters)
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use converge_model::{Digest, Value, suggest};
 use minijinja::{Environment, Error, ErrorKind, Expression, Template};
 
-use super::check::Names;
+use super::check::{Names, check_expression};
 use super::convert::to_model;
 use super::environment::{LONGEST_OUTPUT, environment};
 use super::error::ExpressionError;
@@ -67,10 +67,13 @@ impl<'s> Expressions<'s> {
             Ok(Compiled { code, may_nest: may_nest(source, &expression_tokens(source)) })
         })?;
         compiled.run(|expression| {
-            expression
+            let value = expression
                 .eval(minijinja::Value::from_object(scope.clone()))
-                .and_then(|value| to_model(&value))
-                .map_err(|error| explain(&error, source, scope))
+                .map_err(|error| explain(&error, source, scope))?;
+            if value.is_undefined() {
+                return Err(undefined(source, scope));
+            }
+            to_model(&value).map_err(|error| explain(&error, source, scope))
         })
     }
 
@@ -135,6 +138,19 @@ fn explain(error: &Error, source: &str, scope: &Scope) -> ExpressionError {
         found.range = None;
     }
     found
+}
+
+/// The error for an expression that is nothing but an undefined name.
+fn undefined(source: &str, scope: &Scope) -> ExpressionError {
+    let names = check_expression(source).unwrap_or_default();
+    match names.uses.as_slice() {
+        [name] => {
+            let path = name.path.join(".");
+            let help = near(&path, scope);
+            ExpressionError::at(source, name.range.clone(), format!("`{path}` is undefined")).with_help(help)
+        }
+        _ => ExpressionError::at(source, 0..source.len(), "it gives nothing (an undefined value)"),
+    }
 }
 
 /// What could be meant by a dotted path that leads nowhere.

@@ -1,0 +1,132 @@
+//! Bind over random recipes and over large ones.
+
+#[expect(dead_code, reason = "graphs are made here without text")]
+mod support;
+
+use std::collections::BTreeMap;
+
+use converge_model::graph::{Cookbook, Declaration, FORMAT, Position, Property, Recipe};
+use converge_model::{Digest, Dynamic, Graph, Value};
+use converge_policy::bind::{BindInput, Bound, bind};
+use proptest::prelude::*;
+use support::TestKinds;
+
+fn graph(recipes: Vec<(bool, Vec<usize>, Vec<Declaration>)>) -> Graph {
+    let recipe = |(at, (unordered, requires, resources)): (usize, (bool, Vec<usize>, Vec<Declaration>))| Recipe {
+        name: format!("base::r{at}"),
+        unordered,
+        requires,
+        resources,
+        ..Recipe::default()
+    };
+    Graph {
+        format: FORMAT,
+        policy: "web".into(),
+        sources: vec!["cookbooks/base/recipes/default.toml".into()],
+        cookbooks: vec![Cookbook { name: "base".into(), version: "1.0.0".into(), ..Cookbook::default() }],
+        recipes: recipes.into_iter().enumerate().map(recipe).collect(),
+        ..Graph::default()
+    }
+}
+
+fn file(name: impl Into<String>, line: u32) -> Declaration {
+    Declaration {
+        kind: "file".into(),
+        name: Dynamic::from(name.into()),
+        at: Position { source: 0, line, column: 1 },
+        properties: [
+            ("content", Dynamic::from("some content")),
+            ("owner", Dynamic::from("root")),
+            ("mode", Dynamic::from("0644")),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), Property(value, line)))
+        .collect(),
+        ..Declaration::default()
+    }
+}
+
+fn bound(graph: &Graph) -> Result<Bound, Vec<converge_model::Diagnostic>> {
+    let input = BindInput { facts: Value::Map(BTreeMap::new()), ..BindInput::default() };
+    bind(graph, &input, &BTreeMap::<Digest, Vec<u8>>::new(), &TestKinds)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// The same graph gives the same bytes, every requirement comes earlier in the catalog, and inside an ordered recipe
+    /// what is written later waits, directly or not, for what is written before it.
+    #[test]
+    fn bind_is_deterministic_and_its_order_is_one(
+        recipes in prop::collection::vec((any::<bool>(), any::<bool>(), prop::collection::vec((0..12_u8, 0..24_u8, 0..4_u8), 0..8)), 1..5)
+    ) {
+        let recipe = |(at, (unordered, requires, resources)): (usize, (bool, bool, Vec<(u8, u8, u8)>))| {
+            let declaration = |(name, other, edge): (u8, u8, u8)| {
+                let mut declaration = file(format!("/f{name}"), 1);
+                let other = Property(Dynamic::from(format!("file[/f{other}]")), 2);
+                match edge {
+                    1 => declaration.requires.push(other),
+                    2 => declaration.before.push(other),
+                    3 => declaration.when = Some(Property(Dynamic::from(name % 2 == 0), 2)),
+                    _ => {}
+                }
+                declaration
+            };
+            let required = if requires { (0..at).collect() } else { Vec::new() };
+            (unordered, required, resources.into_iter().map(declaration).collect())
+        };
+        let graph = graph(recipes.into_iter().enumerate().map(recipe).collect());
+        let (first, second) = (bound(&graph), bound(&graph));
+        match (first, second) {
+            (Ok(first), Ok(second)) => {
+                prop_assert_eq!(serde_json::to_string(&first.catalog).unwrap(), serde_json::to_string(&second.catalog).unwrap());
+                check_order(&graph, &first);
+            }
+            (Err(first), Err(second)) => prop_assert_eq!(first, second),
+            _ => prop_assert!(false, "bound once and failed once"),
+        }
+    }
+}
+
+fn check_order(graph: &Graph, bound: &Bound) {
+    let resources = &bound.catalog.resources;
+    let mut waits_for: Vec<std::collections::BTreeSet<usize>> = Vec::new();
+    for (at, resource) in resources.iter().enumerate() {
+        assert!(resource.requires.iter().all(|&before| before < at), "{resource:?}");
+        assert!(resource.requires.is_sorted(), "{resource:?}");
+        let mut all: std::collections::BTreeSet<usize> = resource.requires.iter().copied().collect();
+        all.extend(resource.requires.iter().flat_map(|&before| waits_for[before].iter().copied()));
+        waits_for.push(all);
+    }
+    for (recipe, index) in graph.recipes.iter().zip(0..).filter(|(recipe, _)| !recipe.unordered) {
+        // Those that were declared here first, and do something.
+        let own = |at: &usize| {
+            bound.declarations[*at].owner == converge_policy::bind::Owner::Recipe(index)
+                && resources[*at].skipped.is_none()
+        };
+        let mut written: Vec<usize> = (0..resources.len()).filter(own).collect();
+        written.sort_by_key(|&at| bound.declarations[at].index);
+        assert!(written.len() <= recipe.resources.len());
+        for pair in written.windows(2) {
+            assert!(waits_for[pair[1]].contains(&pair[0]), "{:?} must wait for {:?}", pair[1], pair[0]);
+        }
+    }
+}
+
+/// The time for each resource does not grow with their number.
+#[test]
+fn bind_is_linear() {
+    let time = |count: usize| {
+        let files = (0..count).map(|number| file(format!("/srv/{number}"), 1)).collect();
+        let graph = graph(vec![(false, vec![], files)]);
+        let best = |_| {
+            let start = std::time::Instant::now();
+            let bound = bound(&graph).unwrap();
+            assert_eq!(bound.catalog.resources.len(), count);
+            start.elapsed()
+        };
+        (0..5).map(best).min().unwrap()
+    };
+    let (small, large) = (time(2_000), time(20_000));
+    assert!(large < small * 40, "2,000 take {small:?} and 20,000 take {large:?}");
+}
