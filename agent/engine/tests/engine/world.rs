@@ -36,8 +36,8 @@ impl Clock for TestClock {
 
 /// A journal whose writes are operations of the machine, and fail as those do.
 pub struct TestJournal<'a> {
-    machine: &'a MemoryMachine,
-    entries: &'a Mutex<Vec<Entry>>,
+    pub machine: &'a MemoryMachine,
+    pub entries: &'a Mutex<Vec<Entry>>,
 }
 
 impl Journal for TestJournal<'_> {
