@@ -274,3 +274,78 @@ impl<'a> Walker<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STRANGER: u32 = 65534;
+
+    fn link(target: &str, at: &Path, owner: u32) {
+        std::os::unix::fs::symlink(target, at).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::lchown(at, Some(owner), None).unwrap();
+        }
+    }
+
+    /// One call where there is openat2(2), a walk where there is none: nobody may notice.
+    #[test]
+    fn both_ways_lead_to_the_same_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let local = |name: &str| directory.path().join(name);
+        for name in ["real/below", "shared"] {
+            std::fs::DirBuilder::new().recursive(true).create(local(name)).unwrap();
+        }
+        for name in ["real/file", "real/below/file"] {
+            rustix::fs::openat(CWD, local(name), OFlags::CREATE | OFlags::WRONLY, Mode::RUSR).unwrap();
+        }
+        rustix::fs::chmod(local("shared"), Mode::from_raw_mode(0o1777)).unwrap();
+        link("real", &local("relative"), 0);
+        link("below/../../real/./below", &local("real/winding"), 0);
+        link(local("real").to_str().unwrap(), &local("absolute"), 0);
+        link("/../../../../../../..", &local("top"), 0);
+        link("loop", &local("loop"), 0);
+        link("../real", &local("shared/planted"), STRANGER);
+        link("../real", &local("shared/roots"), 0);
+        link("real", &local("given"), STRANGER);
+
+        let root = rustix::process::geteuid().is_root();
+        let here = directory.path().to_str().unwrap();
+        let top = format!("top{here}/real/file");
+        for (name, expected) in [
+            ("real/file", Ok("real/file")),
+            ("relative/file", Ok("real/file")),
+            ("relative/winding/file", Ok("real/below/file")),
+            ("absolute/below", Ok("real/below")),
+            (top.as_str(), Ok("real/file")),
+            ("shared/roots/file", Ok("real/file")),
+            ("given/file", Ok("real/file")),
+            ("shared/planted/file", if root { Err("planted") } else { Ok("real/file") }),
+            ("loop/file", Err("LOOP")),
+            ("real/none", Err("NOENT")),
+            ("none/file", Err("NOENT")),
+            ("real/file/x", Err("NOTDIR")),
+            ("relative", Ok("relative")),
+        ] {
+            let path: AbsPath = format!("{here}/{name}").parse().unwrap();
+            let euid = rustix::process::geteuid().as_raw();
+            let fast = Tree::open_root(Path::new("/"), euid).unwrap();
+            let slow = Tree::open_root(Path::new("/"), euid).unwrap().without_openat2();
+            for tree in [fast, slow] {
+                let found = match tree.open(&path, OFlags::PATH) {
+                    Ok(handle) => Ok(rustix::fs::fstat(handle).unwrap().st_ino),
+                    Err(WalkError::Errno(Errno::LOOP)) => Err("LOOP"),
+                    Err(WalkError::Errno(Errno::NOENT)) => Err("NOENT"),
+                    Err(WalkError::Errno(Errno::NOTDIR)) => Err("NOTDIR"),
+                    Err(WalkError::Planted { link, owner }) => {
+                        assert_eq!((link, owner), (local("shared/planted"), STRANGER));
+                        Err("planted")
+                    }
+                    Err(error) => panic!("{name}: {error:?}"),
+                };
+                let number = |name: &str| rustix::fs::lstat(local(name)).unwrap().st_ino;
+                assert_eq!(found, expected.map(number), "{name}, openat2: {}", tree.openat2);
+            }
+        }
+    }
+}
