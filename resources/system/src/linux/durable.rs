@@ -4,13 +4,19 @@
 //! the `Files` port, which trusts nobody.
 #![allow(clippy::disallowed_methods, reason = "the owner of these doors: every error here carries its path")]
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use converge_model::error::{Error, ErrorKind, Result};
+use rustix::fs::OFlags;
+
+/// What the name of a file ends with that is being written. Before it stand the process that writes, and a number.
+const SUFFIX: &str = ".new";
 
 /// What a file holds, or nothing where there is none.
 ///
@@ -76,11 +82,15 @@ impl Incoming {
     pub fn begin(path: &Path, mode: u32) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        if let Some(directory) = path.parent() {
+            sweep(directory);
+        }
         let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}-{number}.new", std::process::id()));
+        name.push(format!(".{}-{number}{SUFFIX}", std::process::id()));
         let temporary = path.with_file_name(name);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary);
-        let file = file.map_err(|error| Error::io("write", path.display(), &error))?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(mode).custom_flags(NOFOLLOW);
+        let file = options.open(&temporary).map_err(|error| Error::io("write", path.display(), &error))?;
         Ok(Self { path: path.to_owned(), temporary, file })
     }
 
@@ -118,14 +128,45 @@ impl Drop for Incoming {
     }
 }
 
-/// Adds bytes at the end of a file, which is made where it is not there.
+/// Never through a link that somebody put there.
+const NOFOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
+/// Removes what processes that are no more were writing in `directory`; once per directory and process.
+fn sweep(directory: &Path) {
+    static SWEPT: LazyLock<Mutex<HashSet<PathBuf>>> = LazyLock::new(Mutex::default);
+    if !SWEPT.lock().unwrap_or_else(PoisonError::into_inner).insert(directory.to_owned()) {
+        return;
+    }
+    // What cannot be listed or removed is in nobody's way.
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let writer = name.to_str().and_then(writer_of);
+        if writer.is_some_and(|writer| !Path::new(&format!("/proc/{writer}")).exists()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The process that is writing a file under this name, where it is such a name.
+fn writer_of(name: &str) -> Option<u32> {
+    let (process, number) = name.strip_suffix(SUFFIX)?.rsplit_once('.')?.1.split_once('-')?;
+    number.parse::<u32>().ok()?;
+    process.parse().ok()
+}
+
+/// Adds bytes at the end of a file, which is made where it is not there. All of them or none, but for a power cut.
 ///
 /// # Errors
 /// Where they cannot be written, or made durable.
 pub fn append(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
     let appended = || -> io::Result<()> {
-        let mut file = OpenOptions::new().append(true).create(true).mode(mode).open(path)?;
-        file.write_all(bytes)?;
+        let mut file = OpenOptions::new().append(true).create(true).mode(mode).custom_flags(NOFOLLOW).open(path)?;
+        let before = file.metadata()?.len();
+        if let Err(error) = file.write_all(bytes) {
+            // On a full disk: half of a record would spoil the next one too.
+            file.set_len(before)?;
+            return Err(error);
+        }
         if durability == Durability::Now { file.sync_data() } else { Ok(()) }
     };
     appended().map_err(|error| Error::io("write", path.display(), &error))
@@ -162,7 +203,8 @@ pub fn remove_directory(path: &Path) -> Result<()> {
     }
 }
 
-/// The names of what is in a directory, sorted; none where it is not there. Names that are not UTF-8 are not the agent's.
+/// The names of what is in a directory, sorted; none where it is not there. What is still being written is left out; so are
+/// names that are not UTF-8, which are not the agent's.
 ///
 /// # Errors
 /// Where the directory cannot be read.
@@ -175,7 +217,7 @@ pub fn names(directory: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in entries {
         let entry = entry.map_err(|error| Error::io("read", directory.display(), &error))?;
-        names.extend(entry.file_name().into_string().ok());
+        names.extend(entry.file_name().into_string().ok().filter(|name| writer_of(name).is_none()));
     }
     names.sort();
     Ok(names)
@@ -199,5 +241,20 @@ mod tests {
         append(&path, b"er", 0o600, Durability::Now).unwrap();
         assert_eq!(read(&path, 10).unwrap().unwrap(), b"older");
         assert_eq!(read(&directory.path().join("none"), 1).unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_killed_process_was_writing_is_swept_and_never_listed() {
+        let directory = tempfile::tempdir().unwrap();
+        let here = |name: &str| directory.path().join(name);
+        let own = format!("state.{}-7.new", std::process::id());
+        for name in ["state.4294967295-0.new", &own, "my.new", "a.b-c.new"] {
+            fs::write(here(name), "").unwrap();
+        }
+        std::os::unix::fs::symlink("elsewhere", here("journal")).unwrap();
+        write(&here("state"), b"x", 0o600).unwrap();
+        assert!(!here("state.4294967295-0.new").exists() && here(&own).exists());
+        assert_eq!(names(directory.path()).unwrap(), ["a.b-c.new", "journal", "my.new", "state"]);
+        assert!(append(&here("journal"), b"x", 0o600, Durability::Soon).is_err() && !here("elsewhere").exists());
     }
 }
