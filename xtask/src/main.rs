@@ -3,7 +3,9 @@
 //! # Current limitations
 //!
 //! - Missing system packages are installed on Debian only, and only by root.
+//! - Benches need a C compiler; those of a node with systemd need what booting a test machine needs.
 
+mod bench;
 mod process;
 mod steps;
 mod tally;
@@ -26,10 +28,13 @@ struct Arguments {
 enum Command {
     /// Check and test everything, as CI does; installs what the test host lacks
     Test(Selection),
+    /// Measure the agent against floors and against the numbers of the design
+    Bench(bench::Selection),
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Test(selection) => steps::test(&selection),
+        Command::Bench(selection) => bench::bench(&selection),
     }
 }

@@ -24,21 +24,14 @@ pub(crate) fn provide(system: bool) -> bool {
     provided
 }
 
-/// Installs the Debian packages of the tools that are missing. The package lists are refreshed only when they are
-/// missing or too old to install from.
+/// Installs the Debian packages of the tools that are missing.
 fn provide_packages() -> bool {
     let packages: BTreeSet<&str> = converge_testbed::missing_tools().map(|(_, package)| package).collect();
     if packages.is_empty() {
         println!("all tools are there");
         return true;
     }
-    println!("installing Debian packages: {}", packages.iter().copied().collect::<Vec<_>>().join(" "));
-    let mut install = vec!["apt-get", "install", "-y", "--no-install-recommends"];
-    install.extend(&packages);
-    let quiet = [("DEBIAN_FRONTEND", "noninteractive".to_owned())];
-    let installed = run(&install, &quiet) || (run(&["apt-get", "update"], &quiet) && run(&install, &quiet));
-    if !installed {
-        println!("could not install {}; are you root, on Debian, with a package mirror?", install[4..].join(" "));
+    if !install(&packages.into_iter().collect::<Vec<_>>()) {
         return false;
     }
     let missing: Vec<&str> = converge_testbed::missing_tools().map(|(tool, _)| tool).collect();
@@ -46,4 +39,18 @@ fn provide_packages() -> bool {
         println!("still missing: {}", missing.join(", "));
     }
     missing.is_empty()
+}
+
+/// Installs Debian packages, and gives whether that worked. The package lists are refreshed only when they are missing or
+/// too old to install from.
+pub(crate) fn install(packages: &[&str]) -> bool {
+    println!("installing Debian packages: {}", packages.join(" "));
+    let mut install = vec!["apt-get", "install", "-y", "--no-install-recommends"];
+    install.extend(packages);
+    let quiet = [("DEBIAN_FRONTEND", "noninteractive".to_owned())];
+    let installed = run(&install, &quiet) || (run(&["apt-get", "update"], &quiet) && run(&install, &quiet));
+    if !installed {
+        println!("could not install {}; are you root, on Debian, with a package mirror?", packages.join(" "));
+    }
+    installed
 }

@@ -1,0 +1,208 @@
+//! A policy repository that a bench writes, compiles and converges; and the manifest of what its floor does.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::disk;
+use super::failure::{Failure, Result};
+use super::site::{Host, Site, line, run, text};
+
+/// The policy of every repository here.
+const POLICY: &str = "bench";
+
+/// A policy repository below the directory of its bench.
+#[derive(Debug)]
+pub(crate) struct Repository {
+    /// The bench's own directory.
+    directory: PathBuf,
+}
+
+impl Repository {
+    /// An empty one, in place of what an earlier bench left there.
+    pub(crate) fn new(bench: &str) -> Result<Self> {
+        let directory = Host::directory().join(bench);
+        disk::remove_directory(&directory)?;
+        disk::write(&directory.join("repository/converge.toml"), "")?;
+        // The agent's configuration: empty, so that this machine's own changes nothing.
+        disk::make_directory(&directory.join("config"))?;
+        Ok(Self { directory })
+    }
+
+    /// A path in the bench's directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Where the repository itself is.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.path("repository")
+    }
+
+    /// Where the policy's file is.
+    pub(crate) fn policy_file(&self) -> PathBuf {
+        self.root().join(format!("policies/{POLICY}.toml"))
+    }
+
+    /// Writes one file of the repository.
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) -> Result<()> {
+        disk::write(&self.root().join(path), content)
+    }
+
+    /// Writes a cookbook.toml; `more` follows the usual lines.
+    pub(crate) fn write_cookbook(&self, name: &str, more: &str) -> Result<()> {
+        let head = format!("name = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"A bench\"\n");
+        self.write(&format!("cookbooks/{name}/cookbook.toml"), head + more)
+    }
+
+    /// Writes the policy.
+    pub(crate) fn write_policy(&self, run_list: &[String]) -> Result<()> {
+        let entries: Vec<String> = run_list.iter().map(|entry| format!("    \"{entry}\",\n")).collect();
+        let policy = format!("name = \"{POLICY}\"\nrun_list = [\n{}]\n", entries.concat());
+        self.write(&format!("policies/{POLICY}.toml"), policy)
+    }
+
+    /// The command line that compiles the policy.
+    pub(crate) fn compiling(&self, agent: &str) -> Vec<String> {
+        line([agent, "compile", &text(&self.policy_file()), "--output", &text(&self.path("graph"))])
+    }
+
+    /// Compiles the policy, by the agent itself.
+    pub(crate) fn compile(&self, host: &Host) -> Result<Agent> {
+        host.must(&self.compiling(&host.tools().agent))?;
+        Ok(Agent::new(&host.tools().agent, &self.directory))
+    }
+
+    /// Everything that was compiled, as a tar archive.
+    pub(crate) fn archive(&self) -> Result<Vec<u8>> {
+        let archive = self.path("graph.tar");
+        let words = ["tar", "--create", "--file", &text(&archive), "graph", "config"].map(str::to_owned);
+        let ended = run(&words, Some(&self.directory))?;
+        match ended.code {
+            Some(0) => disk::read_bytes(&archive),
+            _ => Err(Failure::of("pack", self.directory.display(), ended.stderr)),
+        }
+    }
+}
+
+/// An agent with a compiled policy and directories of its own, on any machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    program: String,
+    /// `graph.json` in its directory.
+    pub(crate) graph: PathBuf,
+    /// What the agent remembers.
+    pub(crate) state: PathBuf,
+    config: PathBuf,
+}
+
+impl Agent {
+    /// The agent `program`, with all it needs in `directory`.
+    pub(crate) fn new(program: &str, directory: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            graph: directory.join("graph/graph.json"),
+            state: directory.join("state"),
+            config: directory.join("config"),
+        }
+    }
+
+    /// The command line with the flags that tell it what to converge and where it lives, after those given.
+    pub(crate) fn with(&self, flags: &[&str]) -> Vec<String> {
+        let (graph, state, config) = (text(&self.graph), text(&self.state), text(&self.config));
+        let own = ["--policy", &graph, "--state-dir", &state, "--config-dir", &config];
+        [self.program.as_str()].iter().chain(flags).chain(&own).map(|&word| word.to_owned()).collect()
+    }
+
+    /// The command line of one run.
+    pub(crate) fn once(&self) -> Vec<String> {
+        self.with(&["--once"])
+    }
+
+    /// Converges, and then demands a run that finds everything up to date: a bench of a run that does nothing must not
+    /// measure one that fails, or that has nothing to look at.
+    pub(crate) fn settle(&self, site: &dyn Site, resources: usize) -> Result<()> {
+        self.counts(site)?;
+        let counts = self.counts(site)?;
+        match counts.get("up_to_date").and_then(Value::as_u64) {
+            Some(found) if found == resources as u64 => Ok(()),
+            _ => Err(self.other_counts(&counts, &format!("{resources} resources up to date"))),
+        }
+    }
+
+    /// Converges once, and demands that every resource is updated.
+    pub(crate) fn update(&self, site: &dyn Site, resources: usize) -> Result<()> {
+        let counts = self.counts(site)?;
+        match counts.get("updated").and_then(Value::as_u64) {
+            Some(found) if found == resources as u64 => Ok(()),
+            _ => Err(self.other_counts(&counts, &format!("{resources} resources updated"))),
+        }
+    }
+
+    fn other_counts(&self, counts: &Value, wanted: &str) -> Failure {
+        Failure::of("use", self.graph.display(), format!("the run should have found {wanted}, and found {counts}"))
+    }
+
+    /// Converges once, and says how many resources ended how.
+    fn counts(&self, site: &dyn Site) -> Result<Value> {
+        let ended = site.run(&self.with(&["--once", "--json"]))?;
+        let broken = |cause: String| Failure::of("converge", self.graph.display(), cause);
+        let report: Value = serde_json::from_str(&ended.stdout)
+            .map_err(|error| broken(format!("its report is none ({error}): {}{}", ended.stdout, ended.stderr)))?;
+        if ended.code == Some(0) {
+            return Ok(report.get("counts").cloned().unwrap_or_default());
+        }
+        let resources = report.get("resources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let errors: Vec<String> = resources
+            .iter()
+            .filter_map(|resource| resource.pointer("/error/message"))
+            .take(3)
+            .map(Value::to_string)
+            .collect();
+        let conclusion = report.get("conclusion").map(Value::to_string).unwrap_or_default();
+        Err(broken(format!("the run ended with {conclusion}: {}", errors.join("; "))))
+    }
+}
+
+/// What the floor makes or looks at: entries in the form that `floor.c` reads.
+#[derive(Debug, Default)]
+pub(crate) struct Manifest(Vec<u8>);
+
+impl Manifest {
+    /// A directory.
+    pub(crate) fn directory(&mut self, path: &str) {
+        self.add(&format!("d {path}"));
+    }
+
+    /// A file with this content.
+    pub(crate) fn file(&mut self, path: &str, content: &[u8]) {
+        self.add(&format!("f {path} {}", content.len()));
+        self.0.extend_from_slice(content);
+        self.0.push(b'\n');
+    }
+
+    /// A symbolic link.
+    pub(crate) fn link(&mut self, path: &str, target: &str) {
+        self.add(&format!("l {path} {target}"));
+    }
+
+    /// A file that is read, whatever it holds.
+    pub(crate) fn reading(&mut self, path: &str) {
+        self.add(&format!("r {path}"));
+    }
+
+    /// A command that must succeed.
+    pub(crate) fn command(&mut self, command: &str) {
+        self.add(&format!("x {command}"));
+    }
+
+    fn add(&mut self, entry: &str) {
+        self.0.extend_from_slice(entry.as_bytes());
+        self.0.push(b'\n');
+    }
+
+    /// The document.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
