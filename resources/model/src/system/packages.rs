@@ -6,10 +6,13 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::path::AbsPath;
 
+/// The version of a package that only a plan has installed, where nobody can know which it will be.
+pub const UNKNOWN_VERSION: &str = "unknown";
+
 /// What the package manager knows of an installed package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
-    /// Its version.
+    /// Its version, or [`UNKNOWN_VERSION`].
     pub version: String,
     /// How far it is installed.
     pub state: PackageState,
