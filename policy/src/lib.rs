@@ -14,6 +14,7 @@ pub mod bind;
 pub mod common;
 pub mod compile;
 pub mod expression;
+pub mod json_schema;
 pub mod render;
 pub mod repository;
 

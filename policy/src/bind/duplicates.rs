@@ -9,7 +9,13 @@ use super::place::span;
 
 /// Which draft stands for each draft: itself, or the one that it is identical with. One that `when` skips gives way to one
 /// that it does not, so that alternatives for different platforms may share a name.
-pub(super) fn representatives(graph: &Graph, drafts: &[Draft<'_>], findings: &mut Findings) -> Vec<usize> {
+///
+/// With it comes where each resource is found by its identity.
+pub(super) fn representatives<'a>(
+    graph: &Graph,
+    drafts: &'a [Draft<'_>],
+    findings: &mut Findings,
+) -> (Vec<usize>, HashMap<&'a ResourceId, usize>) {
     let mut stands_for: Vec<usize> = (0..drafts.len()).collect();
     let mut known: HashMap<&ResourceId, usize> = HashMap::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
@@ -45,7 +51,7 @@ pub(super) fn representatives(graph: &Graph, drafts: &[Draft<'_>], findings: &mu
             stands_for[at] = stands_for[stands_for[at]];
         }
     }
-    stands_for
+    (stands_for, known)
 }
 
 /// Checks that resources of custom kinds that are declared twice are declared alike.

@@ -219,22 +219,10 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
 
     fn id(&mut self, declaration: &'g Declaration, kind: &KindOf<'_>, frame: &Frame) -> Option<ResourceId> {
         let line = declaration.at.line;
-        let (value, secret) = self.evaluate("name", &declaration.name, declaration, line, frame)?;
-        let name = match value {
-            Value::String(text) => text,
-            Value::Integer(number) => number.to_string(),
-            other => {
-                let message =
-                    format!("the name of a {} must be text; this is of type {}", declaration.kind, other.type_name());
-                self.findings.push(self.values.finding(message, declaration, line, frame));
-                return None;
-            }
+        let name = match declaration.name.as_str() {
+            Some(name) => Cow::Borrowed(name),
+            None => Cow::Owned(self.name(declaration, line, frame)?),
         };
-        if secret {
-            let message = format!("the name of a {} uses a secret, and names are shown", declaration.kind);
-            self.findings.push(self.values.finding(message, declaration, line, frame));
-            return None;
-        }
         let checked = match kind {
             // A literal name was checked when the graph was made.
             KindOf::BuiltIn(schema) if declaration.name.literal().is_none() => (schema.names.check)(&name),
@@ -243,6 +231,21 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
         let is_path = matches!(kind, KindOf::BuiltIn(schema) if schema.names.is_path);
         let id = checked.and_then(|()| ResourceId::new(&declaration.kind, &clean(&name, is_path)));
         id.map_err(|problem| self.findings.push(self.values.finding(problem, declaration, line, frame))).ok()
+    }
+
+    /// A name that is not literal.
+    fn name(&mut self, declaration: &'g Declaration, line: u32, frame: &Frame) -> Option<String> {
+        let message = match self.evaluate("name", &declaration.name, declaration, line, frame)? {
+            (Value::String(name), false) => return Some(name),
+            (Value::String(_), true) => {
+                format!("the name of a {} uses a secret, and names are shown", declaration.kind)
+            }
+            (other, _) => {
+                format!("the name of a {} must be text; this is of type {}", declaration.kind, other.type_name())
+            }
+        };
+        self.findings.push(self.values.finding(message, declaration, line, frame));
+        None
     }
 
     fn built_in(

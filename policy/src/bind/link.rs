@@ -45,8 +45,12 @@ struct Targets<'a> {
 }
 
 impl<'a> Targets<'a> {
-    fn new(drafts: &'a [Draft<'_>], groups: &'a [Group<'_>], stands_for: &[usize]) -> Self {
-        let single = drafts.iter().enumerate().filter(|(at, _)| stands_for[*at] == *at);
+    fn new(
+        single: HashMap<&'a ResourceId, usize>,
+        drafts: &[Draft<'_>],
+        groups: &'a [Group<'_>],
+        stands_for: &[usize],
+    ) -> Self {
         let mut whole: HashMap<&ResourceId, Vec<usize>> = HashMap::new();
         for group in groups {
             // One that is skipped may be declared again and not be skipped there.
@@ -56,7 +60,7 @@ impl<'a> Targets<'a> {
             members.sort_unstable();
             members.dedup();
         }
-        Self { single: single.map(|(at, draft)| (&draft.resource.id, at)).collect(), whole }
+        Self { single, whole }
     }
 
     /// The positions, and whether they are those of a whole custom kind; nothing where there is no such resource.
@@ -97,13 +101,13 @@ pub(super) fn link<'g>(
     recipes: &[Unit],
     findings: &mut Findings,
 ) -> (Vec<CatalogResource>, Vec<DeclarationIndex>) {
-    let stands_for = representatives(graph, &drafts, findings);
+    let (stands_for, single) = representatives(graph, &drafts, findings);
     check_groups(graph, &groups, findings);
     let mut linker = Linker {
         graph,
         kinds,
         drafts: &drafts,
-        targets: Targets::new(&drafts, &groups, &stands_for),
+        targets: Targets::new(single, &drafts, &groups, &stands_for),
         schemas: HashMap::new(),
         edges: Vec::with_capacity(drafts.len()),
         notifies: Vec::new(),
@@ -316,16 +320,22 @@ fn arrange(
     stands_for: &[usize],
     positions: &[usize],
 ) -> (Vec<CatalogResource>, Vec<DeclarationIndex>) {
-    let mut placed: Vec<(usize, CatalogResource, DeclarationIndex)> = Vec::with_capacity(drafts.len());
-    for (at, draft) in drafts.into_iter().enumerate().filter(|(at, _)| stands_for[*at] == *at) {
+    let count = stands_for.iter().enumerate().filter(|(at, stands)| *at == **stands).count();
+    let finish = |draft: Draft<'_>| {
         let mut resource = draft.resource;
         resource.requires.sort_unstable();
         resource.requires.dedup();
         resource.notifies.sort_unstable();
         resource.notifies.dedup();
-        placed.push((positions[at], resource, draft.index));
+        (resource, draft.index)
+    };
+    if (0..drafts.len()).all(|at| positions[at] == at && stands_for[at] == at) {
+        // Most catalogs are in the order in which they are written: nothing moves.
+        return drafts.into_iter().map(finish).unzip();
     }
-    // Mostly in order already, which this sort is fast at.
-    placed.sort_by_key(|(position, ..)| *position);
-    placed.into_iter().map(|(_, resource, index)| (resource, index)).unzip()
+    let mut placed: Vec<Option<Draft<'_>>> = std::iter::repeat_with(|| None).take(count).collect();
+    for (at, draft) in drafts.into_iter().enumerate().filter(|(at, _)| stands_for[*at] == *at) {
+        placed[positions[at]] = Some(draft);
+    }
+    placed.into_iter().flatten().map(finish).unzip()
 }
