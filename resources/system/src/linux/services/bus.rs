@@ -15,11 +15,12 @@ use tokio::runtime::{self, Handle};
 use zbus::Connection;
 use zbus::connection::Builder;
 
+use super::private_socket;
+
 /// How long an unused connection is kept: longer than a run pauses between two services, and no longer.
 const IDLE: Duration = Duration::from_secs(3);
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
-const PRIVATE_SOCKET: &str = "unix:path=/run/systemd/private";
 const SYSTEM_BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 
 /// The way to systemd.
@@ -144,9 +145,9 @@ impl Bus {
 async fn open() -> std::result::Result<Connection, String> {
     let mut failures = Vec::new();
     if rustix::process::geteuid().is_root() {
-        match Builder::address(PRIVATE_SOCKET).p2p().build().await {
+        match private_socket::connect().await {
             Ok(connection) => return Ok(connection),
-            Err(error) => failures.push(format!("its private socket: {error}")),
+            Err(error) => failures.push(error),
         }
     }
     match Builder::address(SYSTEM_BUS).build().await {

@@ -17,6 +17,15 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// How often it is looked at in that time, and how often a request to stop is looked for.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How an action ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// As it should.
+    Well,
+    /// The unit was started, and does not run; systemd has already forgotten why. Its log may say that it was skipped.
+    Down,
+}
+
 /// Why an action failed, and whether the unit's log says more.
 #[derive(Debug)]
 pub(super) struct Trouble {
@@ -41,7 +50,7 @@ pub(super) struct Order {
 
 impl Order {
     /// Carries it out.
-    pub(super) async fn carry_out(self, manager: Manager) -> Result<(), Trouble> {
+    pub(super) async fn carry_out(self, manager: Manager) -> Result<Ended, Trouble> {
         let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, self.prepare(&manager)).await {
             Ok(prepared) => {
@@ -52,7 +61,8 @@ impl Order {
                     }
                     UnitAction::Enable | UnitAction::Disable | UnitAction::Mask | UnitAction::Unmask => {
                         let changed = timeout_at(deadline, manager.change_files(&listed.id, self.action)).await;
-                        Ok(changed.unwrap_or_else(|_| Err(self.late("systemd had not done it")))?)
+                        changed.unwrap_or_else(|_| Err(self.late("systemd had not done it")))?;
+                        Ok(Ended::Well)
                     }
                 }
             }
@@ -70,7 +80,7 @@ impl Order {
         Ok(listed)
     }
 
-    async fn run_job(&self, manager: &Manager, listed: &Listed, deadline: Instant) -> Result<(), Trouble> {
+    async fn run_job(&self, manager: &Manager, listed: &Listed, deadline: Instant) -> Result<Ended, Trouble> {
         let ended = manager.ended_jobs(&listed.id).await?;
         let job = manager.queue(&listed.id, self.action).await?;
         match self.wait(ended, &job, deadline).await? {
@@ -109,13 +119,13 @@ impl Order {
         }
     }
 
-    async fn judge(&self, manager: &Manager, listed: &Listed, result: &str) -> Result<(), Trouble> {
+    async fn judge(&self, manager: &Manager, listed: &Listed, result: &str) -> Result<Ended, Trouble> {
         let starts = matches!(self.action, UnitAction::Start | UnitAction::Restart);
         match result {
             "done" if starts => self.settle(manager, listed).await,
-            "done" => Ok(()),
+            "done" => Ok(Ended::Well),
             // There was nothing to reload.
-            "skipped" if self.action == UnitAction::Reload => Ok(()),
+            "skipped" if self.action == UnitAction::Reload => Ok(Ended::Well),
             "dependency" => Err(Trouble::from(
                 Refusal::new(ErrorKind::Failed, "a unit that it requires did not start")
                     .with_hint("systemctl list-units --failed names it"),
@@ -131,7 +141,7 @@ impl Order {
     }
 
     /// Looks at a unit whose start is done: whether it was skipped, and whether it stays up.
-    async fn settle(&self, manager: &Manager, listed: &Listed) -> Result<(), Trouble> {
+    async fn settle(&self, manager: &Manager, listed: &Listed) -> Result<Ended, Trouble> {
         let until = Instant::now() + SETTLE;
         loop {
             let now = manager.unit(&listed.id).await?;
@@ -140,24 +150,30 @@ impl Order {
                 let refusal = self.failure(manager, &listed.id, "it ended as soon as it was started").await;
                 return Err(Trouble { refusal, see_log: true });
             }
-            if activity == Activity::Inactive && !manager.property::<bool>(&now, UNIT, "ConditionResult").await? {
-                return Err(Refusal::new(
-                    ErrorKind::Failed,
-                    "systemd skipped it: one of its Condition settings does not hold",
-                )
-                .with_hint("systemctl status names the condition")
-                .into());
-            }
-            // Others count as started only when they say so themselves, or have run to their end.
             let kind = match listed.id.ends_with(".service") {
                 true => manager.property::<String>(&now, SERVICE, "Type").await?,
                 false => String::new(),
             };
+            if activity == Activity::Inactive && kind != "oneshot" {
+                return Ok(self.why_down(manager, &now).await?);
+            }
+            // Others count as started only when they say so themselves, or have run to their end.
             let unsure = matches!(kind.as_str(), "simple" | "exec" | "idle") && activity == Activity::Active;
             if !unsure || Instant::now() >= until {
-                return Ok(());
+                return Ok(Ended::Well);
             }
             sleep(TICK).await;
+        }
+    }
+
+    /// Why a unit does not run whose start is done: it has run and ended well, or it was skipped.
+    async fn why_down(&self, manager: &Manager, now: &Listed) -> Result<Ended, Refusal> {
+        if manager.property::<u64>(now, UNIT, "ConditionTimestamp").await? == 0 {
+            return Ok(Ended::Down);
+        }
+        match manager.property(now, UNIT, "ConditionResult").await? {
+            true => Ok(Ended::Well),
+            false => Err(skipped("one of its Condition settings does not hold")),
         }
     }
 
@@ -206,4 +222,10 @@ impl Order {
         Refusal::new(ErrorKind::TimedOut, format!("{what} after {}", converge_model::Span::from(self.timeout)))
             .with_hint("give it a longer `timeout` if it needs one")
     }
+}
+
+/// systemd did not start a unit, and finds nothing wrong with that.
+pub(super) fn skipped(why: &str) -> Refusal {
+    Refusal::new(ErrorKind::Failed, format!("systemd skipped it: {}", why.trim_end_matches('.')))
+        .with_hint("meet the condition, or take it out of the unit file")
 }

@@ -1,15 +1,17 @@
 //! systemd's manager, as far as it is spoken to: typed calls, and its errors.
 
+use std::path::Path;
 use std::time::Duration;
 
 use converge_model::ErrorKind;
-use converge_model::system::services::{UnitAction, UnitStatus};
+use converge_model::system::services::{Enablement, UnitAction, UnitStatus};
 use futures_util::future::{join_all, join3};
 use tokio::time::timeout;
 use zbus::message::Type;
 use zbus::wire::DynamicDeserialize;
 use zbus::{Connection, DBusError, DynamicType, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant};
 
+use super::marks::Marks;
 use super::unit;
 
 const DESTINATION: &str = "org.freedesktop.systemd1";
@@ -74,7 +76,7 @@ fn meaning(name: &str) -> (ErrorKind, Option<&'static str>) {
             (ErrorKind::Invalid, Some("systemd-analyze verify UNIT shows what is wrong"))
         }
         "AccessDenied" | "InteractiveAuthorizationRequired" => (ErrorKind::Denied, Some("run as root")),
-        "FileExists" => (
+        "UnitExists" | "FileExists" => (
             ErrorKind::Failed,
             Some("another file is where a link has to go, in /etc/systemd/system; remove it, or manage it as a file"),
         ),
@@ -162,26 +164,33 @@ impl Manager {
         T::try_from(value).map_err(|error| error.into().into())
     }
 
-    /// Whether the unit starts at boot, straight from the files: systemd's own memory of it may be old.
-    async fn file_state(&self, unit: &Listed) -> Result<String, Refusal> {
-        match self.ask(MANAGER_PATH, MANAGER, "GetUnitFileState", &(&unit.id,)).await {
-            Err(refusal) if refusal.kind == ErrorKind::NotFound => Ok(String::new()),
-            answered => answered,
+    /// Whether the unit starts at boot.
+    async fn enablement(&self, unit: &Listed, marks: &Marks) -> Result<Enablement, Refusal> {
+        if unit.load_state != "not-found"
+            && let Some(enablement) = marks.enablement(&unit.id)
+        {
+            return Ok(enablement);
         }
+        // Not the property of that name: it is from when systemd last read its files.
+        let file_state: String = match self.ask(MANAGER_PATH, MANAGER, "GetUnitFileState", &(&unit.id,)).await {
+            Err(refusal) if refusal.kind == ErrorKind::NotFound => String::new(),
+            answered => answered?,
+        };
+        Ok(unit::enablement(&file_state, &unit.load_state))
     }
 
-    async fn status(&self, unit: &Listed) -> Result<UnitStatus, Refusal> {
+    async fn status(&self, unit: &Listed, marks: &Marks) -> Result<UnitStatus, Refusal> {
         let answers = join3(
-            self.file_state(unit),
+            self.enablement(unit, marks),
             self.property::<bool>(unit, UNIT, "NeedDaemonReload"),
             self.property::<bool>(unit, UNIT, "CanReload"),
         )
         .await;
-        let (file_state, stale, can_reload) = (answers.0?, answers.1?, answers.2?);
+        let (enablement, stale, can_reload) = (answers.0?, answers.1?, answers.2?);
         Ok(UnitStatus {
             exists: unit.load_state != "not-found",
             activity: unit::activity(&unit.active_state),
-            enablement: unit::enablement(&file_state, &unit.load_state),
+            enablement,
             stale,
             can_reload,
         })
@@ -190,7 +199,8 @@ impl Manager {
     /// What is known of units, in the order asked for. All questions are on their way before the first answer is back.
     pub(super) async fn statuses(&self, units: Vec<String>) -> Result<Vec<UnitStatus>, Refusal> {
         let listed = self.list(&units).await?;
-        join_all(listed.iter().map(|unit| self.status(unit))).await.into_iter().collect()
+        let marks = Marks::read(Path::new("/"));
+        join_all(listed.iter().map(|unit| self.status(unit, &marks))).await.into_iter().collect()
     }
 
     /// Whether the unit's files changed since systemd read them.

@@ -14,6 +14,8 @@
 mod bus;
 mod job;
 mod manager;
+mod marks;
+mod private_socket;
 mod unit;
 
 use std::collections::HashMap;
@@ -29,7 +31,7 @@ use converge_model::{Cancel, Error, ErrorKind, Result};
 
 use super::epoch::Epoch;
 use bus::Bus;
-use job::{Order, Trouble};
+use job::{Ended, Order, Trouble};
 use manager::{Manager, Refusal};
 
 /// For how long an answer that was asked for ahead of time counts. A sweep is over sooner.
@@ -207,12 +209,18 @@ impl Services for LinuxServices {
         self.forget_prepared();
         // A service may change anything.
         self.epoch.advance();
-        done?.map_err(|trouble| {
-            if trouble.refusal.disconnected {
-                self.bus.reset();
-            }
-            self.explain(action.word(), unit, trouble, begun)
-        })
+        let trouble = match done? {
+            Ok(Ended::Well) => return Ok(()),
+            Ok(Ended::Down) => match self.log(unit, begun).into_iter().find(|line| line.contains("skipped")) {
+                Some(line) => Trouble::from(job::skipped(&line)),
+                None => return Ok(()),
+            },
+            Err(trouble) => trouble,
+        };
+        if trouble.refusal.disconnected {
+            self.bus.reset();
+        }
+        Err(self.explain(action.word(), unit, trouble, begun))
     }
 
     fn reload_units(&self) -> Result<()> {
