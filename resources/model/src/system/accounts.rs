@@ -110,6 +110,15 @@ pub trait Accounts: Send + Sync {
     fn group_name(&self, gid: u32) -> Result<Option<String>>;
     /// The names of the groups that have `user` as a member, sorted; not its primary group.
     fn supplementary_groups(&self, user: &str) -> Result<Vec<String>>;
+    /// The number that files of the user called `name` have. A plan also answers for a user that it takes to come with a
+    /// package, where [`Accounts::user`] knows nothing: ask here to give something to somebody.
+    fn uid_of(&self, name: &str) -> Result<Option<u32>> {
+        Ok(self.user(name)?.map(|user| user.uid))
+    }
+    /// As [`Accounts::uid_of`], for a group.
+    fn gid_of(&self, name: &str) -> Result<Option<u32>> {
+        Ok(self.group(name)?.map(|group| group.gid))
+    }
     /// The user's password; nothing where it has no entry in shadow(5). Needs root.
     fn password(&self, user: &str) -> Result<Option<Password>>;
 

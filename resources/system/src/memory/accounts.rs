@@ -4,40 +4,11 @@ use converge_model::AbsPath;
 use converge_model::error::Result;
 use converge_model::system::Accounts;
 use converge_model::system::accounts::{Group, GroupSettings, Password, User, UserSettings};
-use converge_model::system::files::Attributes;
 
-use super::{MemoryMachine, State};
+use super::MemoryMachine;
 
-impl State {
-    /// Makes the home directory of a new user, where nothing is yet.
-    fn make_home(&mut self, user: &User) -> Result<()> {
-        let Ok(home) = user.home.parse::<AbsPath>() else { return Ok(()) };
-        let mut missing = Vec::new();
-        for path in std::iter::successors(Some(home.clone()), AbsPath::parent) {
-            if self.tree.metadata("make the home directory", &path)?.is_some() {
-                break;
-            }
-            missing.push(path);
-        }
-        for path in missing.into_iter().rev() {
-            let owner = if path == home { (user.uid, user.gid) } else { (0, 0) };
-            self.make_directory(&path, Attributes { uid: Some(owner.0), gid: Some(owner.1), mode: None })?;
-        }
-        Ok(())
-    }
-
-    /// What was `before`'s below its home becomes `after`'s.
-    fn hand_over(&mut self, before: &User, after: &User) -> Result<()> {
-        let Ok(home) = after.home.parse::<AbsPath>() else { return Ok(()) };
-        for path in self.below(&home)? {
-            let Some(metadata) = self.tree.metadata("hand over", &path)? else { continue };
-            let uid = (metadata.uid == before.uid).then_some(after.uid);
-            let gid = (metadata.gid == before.gid).then_some(after.gid);
-            self.tree.set_attributes(&path, Attributes { uid, gid, mode: None })?;
-        }
-        Ok(())
-    }
-}
+/// No home directory of a test is larger.
+const MOST_FILES: usize = 100_000;
 
 impl Accounts for MemoryMachine {
     fn user(&self, name: &str) -> Result<Option<User>> {
@@ -75,7 +46,9 @@ impl Accounts for MemoryMachine {
         let user = self.state().roster.add_user(name, settings)?;
         if settings.manage_home {
             self.operation("make", format!("home directory of user {name}"))?;
-            self.state().make_home(&user)?;
+            if let Ok(home) = user.home.parse() {
+                self.state().tree.make_home(&home, user.uid, user.gid)?;
+            }
         }
         Ok(())
     }
@@ -92,7 +65,10 @@ impl Accounts for MemoryMachine {
         }
         if before.uid != after.uid {
             self.operation("hand over", format!("home directory of user {name}"))?;
-            self.state().hand_over(&before, &after)?;
+            if let Ok(home) = after.home.parse() {
+                let (from, to) = ((before.uid, before.gid), (after.uid, after.gid));
+                self.state().tree.hand_over(&home, from, to, MOST_FILES)?;
+            }
         }
         Ok(())
     }

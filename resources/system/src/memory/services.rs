@@ -1,16 +1,17 @@
 //! The services of a machine in memory: a small systemd.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::time::Duration;
 
-use converge_model::Digest;
 use converge_model::error::{Error, ErrorKind, Result};
 use converge_model::system::Services;
 use converge_model::system::services::{Activity, Enablement, UnitAction, UnitStatus};
+use converge_model::{AbsPath, Digest};
 
 use super::{MemoryMachine, State};
 use crate::overlay::tree::{Found, Shape};
-use crate::overlay::unit_file::{self, UnitFile};
+use crate::overlay::unit_file::{self, Definition, UnitFiles};
 
 /// How a unit behaves when it is told to do something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,40 +72,24 @@ pub(super) struct Units {
     pub(super) reloads: u32,
 }
 
-/// The files of a unit, as they are now.
-struct Definition {
-    digest: Digest,
-    file: UnitFile,
-    masked: bool,
+impl UnitFiles for State {
+    fn resolve(&self, path: &AbsPath) -> Result<AbsPath> {
+        self.tree.resolve(path)
+    }
+
+    fn text(&self, path: &AbsPath) -> Result<Option<String>> {
+        Ok(self.bytes("read", path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    fn names(&self, directory: &AbsPath) -> Result<Vec<OsString>> {
+        let entries = if self.tree.holds("list", directory)? { self.tree.list(directory)? } else { Vec::new() };
+        Ok(entries.into_iter().map(|entry| entry.name).collect())
+    }
 }
 
 impl State {
     fn definition(&self, unit: &str) -> Result<Option<Definition>> {
-        let mut text = None;
-        for path in unit_file::paths(unit) {
-            let real = self.tree.resolve(&path)?;
-            if real.as_path() == std::path::Path::new("/dev/null") {
-                return Ok(Some(Definition { digest: Digest::of(b""), file: UnitFile::default(), masked: true }));
-            }
-            if let Ok(bytes) = self.bytes("read", &real) {
-                text = Some(String::from_utf8_lossy(&bytes).into_owned());
-                break;
-            }
-        }
-        let Some(mut text) = text else { return Ok(None) };
-        for directory in unit_file::drop_in_directories(unit) {
-            if !matches!(self.tree.find("list", &directory)?, Found::Own(_)) {
-                continue;
-            }
-            for entry in self.tree.list(&directory)? {
-                if entry.name.as_encoded_bytes().ends_with(b".conf") {
-                    let bytes = self.bytes("read", &self.tree.resolve(&directory.entry(&entry.name))?)?;
-                    text.push('\n');
-                    text.push_str(&String::from_utf8_lossy(&bytes));
-                }
-            }
-        }
-        Ok(Some(Definition { digest: Digest::of(text.as_bytes()), file: UnitFile::parse(&text), masked: false }))
+        unit_file::find(unit, self)
     }
 
     pub(super) fn status(&self, unit: &str) -> Result<UnitStatus> {
@@ -238,7 +223,7 @@ impl State {
 
     /// Whether something other than a mask is where the link that masks `unit` has to go.
     fn is_configured(&self, unit: &str) -> Result<bool> {
-        let Some(path) = unit_file::paths(unit).into_iter().next() else { return Ok(false) };
+        let Some(path) = unit_file::own_path(unit) else { return Ok(false) };
         Ok(match self.tree.find("look at", &path)? {
             Found::Own(id) => !matches!(
                 self.tree.node(id).map(|node| &node.shape),

@@ -1,6 +1,9 @@
 //! Where systemd finds the files of a unit, and the little that a plan needs to know of what they say.
 
-use converge_model::AbsPath;
+use std::ffi::OsString;
+
+use converge_model::error::Result;
+use converge_model::{AbsPath, Digest};
 
 /// Where unit files are looked for; the first that has one counts.
 const DIRECTORIES: [&str; 5] = [
@@ -11,13 +14,23 @@ const DIRECTORIES: [&str; 5] = [
     "/lib/systemd/system",
 ];
 
+/// The directories that hold unit files, of the administrator first.
+pub(crate) fn directories() -> impl Iterator<Item = AbsPath> {
+    DIRECTORIES.iter().filter_map(|directory| directory.parse().ok())
+}
+
+/// Where the administrator's file of `unit` is, or the link that masks it.
+pub(crate) fn own_path(unit: &str) -> Option<AbsPath> {
+    below(DIRECTORIES[0], unit)
+}
+
 /// The paths at which the file of `unit` may be, the one that counts most first; of an instance, its template's too.
 pub(crate) fn paths(unit: &str) -> Vec<AbsPath> {
     names(unit).iter().flat_map(|name| DIRECTORIES.iter().filter_map(move |dir| below(dir, name))).collect()
 }
 
 /// The directories that may hold drop-ins of `unit`.
-pub(crate) fn drop_in_directories(unit: &str) -> Vec<AbsPath> {
+fn drop_in_directories(unit: &str) -> Vec<AbsPath> {
     names(unit)
         .iter()
         .flat_map(|name| DIRECTORIES.iter().filter_map(move |dir| below(dir, &format!("{name}.d"))))
@@ -28,7 +41,8 @@ fn below(directory: &str, name: &str) -> Option<AbsPath> {
     directory.parse::<AbsPath>().ok()?.join(name).ok()
 }
 
-fn names(unit: &str) -> Vec<String> {
+/// The unit itself, and of an instance its template.
+pub(crate) fn names(unit: &str) -> Vec<String> {
     let mut names = vec![unit.to_owned()];
     if let (Some((stem, _)), Some((_, suffix))) = (unit.split_once('@'), unit.rsplit_once('.')) {
         let template = format!("{stem}@.{suffix}");
@@ -37,6 +51,54 @@ fn names(unit: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// What is needed of files to find those of a unit.
+pub(crate) trait UnitFiles {
+    /// Where a path leads.
+    fn resolve(&self, path: &AbsPath) -> Result<AbsPath>;
+    /// The text of the regular file at a path without links; nothing where none is.
+    fn text(&self, path: &AbsPath) -> Result<Option<String>>;
+    /// The names in a directory; none where it is not there.
+    fn names(&self, directory: &AbsPath) -> Result<Vec<OsString>>;
+}
+
+/// The files of a unit, as they are at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Definition {
+    /// Of all their text.
+    pub(crate) digest: Digest,
+    /// What they say.
+    pub(crate) file: UnitFile,
+    /// Whether a link to `/dev/null` masks it.
+    pub(crate) masked: bool,
+}
+
+/// Finds the files of `unit`; nothing where it has none.
+pub(crate) fn find(unit: &str, files: &dyn UnitFiles) -> Result<Option<Definition>> {
+    let mut found = None;
+    for path in paths(unit) {
+        let real = files.resolve(&path)?;
+        if real.as_path() == std::path::Path::new("/dev/null") {
+            return Ok(Some(Definition { digest: Digest::of(b""), file: UnitFile::default(), masked: true }));
+        }
+        found = files.text(&real)?;
+        if found.is_some() {
+            break;
+        }
+    }
+    let Some(mut text) = found else { return Ok(None) };
+    for directory in drop_in_directories(unit) {
+        for name in files.names(&directory)? {
+            if name.as_encoded_bytes().ends_with(b".conf")
+                && let Some(more) = files.text(&files.resolve(&directory.entry(&name))?)?
+            {
+                text.push('\n');
+                text.push_str(&more);
+            }
+        }
+    }
+    Ok(Some(Definition { digest: Digest::of(text.as_bytes()), file: UnitFile::parse(&text), masked: false }))
 }
 
 /// What a unit's files say, drop-ins included.

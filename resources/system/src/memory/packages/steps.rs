@@ -35,6 +35,7 @@ impl MemoryMachine {
             self.operation("fetch", "the package index")?;
             self.state().fetch_for(transaction)?;
         }
+        self.state().look_up(transaction)?;
         self.mark(&transaction.unhold, false)?;
         let plan = self.state().resolve(transaction)?;
         for (name, purge) in &plan.remove {
@@ -110,6 +111,11 @@ impl State {
             Err(_) if !self.lacks(transaction) => Ok(()),
             other => other,
         }
+    }
+
+    /// Makes sure that everything that is asked for is there to be had.
+    fn look_up(&self, transaction: &Transaction) -> Result<()> {
+        transaction.install.iter().try_for_each(|install| self.chosen(install).map(drop))
     }
 
     /// Whether something is asked for that the index does not have.

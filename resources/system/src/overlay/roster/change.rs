@@ -158,28 +158,31 @@ impl Roster<'_> {
         self.group(name)?.ok_or_else(|| refuse(ErrorKind::NotFound, operation, "group", name, "there is no such group"))
     }
 
-    fn gid_of(&self, operation: &str, user: &str, group: &str) -> Result<u32> {
+    fn gid_of(&mut self, operation: &str, user: &str, group: &str) -> Result<u32> {
         if let Some(group) = self.group(group)? {
             return Ok(group.gid);
         }
         match group.parse::<u32>() {
             Ok(gid) if self.group_name(gid)?.is_some() => Ok(gid),
-            _ => Err(refuse(ErrorKind::Failed, operation, "user", user, format!("there is no group {group}"))),
+            Ok(_) => Err(refuse(ErrorKind::Failed, operation, "user", user, format!("there is no group {group}"))),
+            Err(_) => self.conjure_group(group)?.ok_or_else(|| {
+                refuse(ErrorKind::Failed, operation, "user", user, format!("there is no group {group}"))
+            }),
         }
     }
 
-    fn known_groups(&self, operation: &str, what: &str, name: &str, groups: &[String]) -> Result<BTreeSet<String>> {
+    fn known_groups(&mut self, operation: &str, what: &str, name: &str, groups: &[String]) -> Result<BTreeSet<String>> {
         for group in groups {
-            if self.group(group)?.is_none() {
+            if self.group(group)?.is_none() && self.conjure_group(group)?.is_none() {
                 return Err(refuse(ErrorKind::Failed, operation, what, name, format!("there is no group {group}")));
             }
         }
         Ok(groups.iter().cloned().collect())
     }
 
-    fn known_users(&self, operation: &str, group: &str, users: &[String]) -> Result<()> {
+    fn known_users(&mut self, operation: &str, group: &str, users: &[String]) -> Result<()> {
         for user in users {
-            if self.user(user)?.is_none() {
+            if self.user(user)?.is_none() && self.conjure_user(user)?.is_none() {
                 let cause = format!("there is no user {user}");
                 return Err(refuse(ErrorKind::Failed, operation, "group", group, cause));
             }
@@ -211,10 +214,7 @@ impl Roster<'_> {
                 None => Ok(uid),
             };
         }
-        let mut numbers = self.numbers.clone();
-        let chosen = numbers.choose(system, |uid| !matches!(self.user_name(uid), Ok(None)));
-        self.numbers = numbers;
-        chosen.ok_or_else(|| refuse(ErrorKind::Failed, operation, "user", name, "no number is free"))
+        self.free_uid(system).ok_or_else(|| refuse(ErrorKind::Failed, operation, "user", name, "no number is free"))
     }
 
     fn new_gid(&mut self, operation: &str, name: &str, given: Option<u32>, system: bool) -> Result<u32> {
@@ -227,10 +227,21 @@ impl Roster<'_> {
                 None => Ok(gid),
             };
         }
+        self.free_gid(system).ok_or_else(|| refuse(ErrorKind::Failed, operation, "group", name, "no number is free"))
+    }
+
+    pub(super) fn free_uid(&mut self, system: bool) -> Option<u32> {
+        let mut numbers = self.numbers.clone();
+        let chosen = numbers.choose(system, |uid| !matches!(self.user_name(uid), Ok(None)));
+        self.numbers = numbers;
+        chosen
+    }
+
+    pub(super) fn free_gid(&mut self, system: bool) -> Option<u32> {
         let mut numbers = self.numbers.clone();
         let chosen = numbers.choose(system, |gid| !matches!(self.group_name(gid), Ok(None)));
         self.numbers = numbers;
-        chosen.ok_or_else(|| refuse(ErrorKind::Failed, operation, "group", name, "no number is free"))
+        chosen
     }
 
     fn private_gid(&mut self, operation: &str, name: &str, uid: u32, system: bool) -> Result<u32> {

@@ -1,6 +1,7 @@
 //! Users and groups kept in memory: all of a machine, or the changes on top of those of another one.
 
 mod change;
+mod conjure;
 mod numbers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,8 @@ use converge_model::error::Result;
 use converge_model::system::Accounts;
 use converge_model::system::accounts::{Group, Password, User};
 
+#[cfg(test)]
+pub(crate) use numbers::FIRST_SYNTHETIC;
 pub(crate) use numbers::Numbers;
 
 /// A user that this roster holds.
@@ -43,6 +46,9 @@ pub(crate) struct Roster<'a> {
     /// Numbers of groups that changed: the base's users that have the left one as primary group have the right one.
     moved: BTreeMap<u32, u32>,
     numbers: Numbers,
+    /// Whether who is referred to and not there is taken to be there, and who was.
+    trusting: bool,
+    conjured: Vec<String>,
 }
 
 impl<'a> Roster<'a> {
@@ -57,7 +63,20 @@ impl<'a> Roster<'a> {
     }
 
     fn with(base: Option<&'a dyn Accounts>, numbers: Numbers) -> Self {
-        Self { base, users: BTreeMap::new(), groups: BTreeMap::new(), moved: BTreeMap::new(), numbers }
+        Self {
+            base,
+            users: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            moved: BTreeMap::new(),
+            numbers,
+            trusting: false,
+            conjured: Vec::new(),
+        }
+    }
+
+    /// Whether anything differs from the base.
+    pub(crate) fn is_changed(&self) -> bool {
+        !self.users.is_empty() || !self.groups.is_empty()
     }
 
     /// The users that this roster holds.

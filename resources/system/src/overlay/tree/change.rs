@@ -70,9 +70,37 @@ impl Tree<'_> {
         self.put_new(&place, name, metadata, Shape::Special).map(drop)
     }
 
+    /// Something that nobody knows is at `path`, with the directories that lead to it, unless something is there already.
+    pub(crate) fn make_unknown(&mut self, path: &AbsPath) -> Result<()> {
+        let operation = "make";
+        let mut missing = Vec::new();
+        for ancestor in std::iter::successors(Some(path.clone()), AbsPath::parent) {
+            if self.metadata(operation, &ancestor)?.is_some() {
+                break;
+            }
+            missing.push(ancestor);
+        }
+        for path in missing.iter().rev() {
+            let (place, name) = self.entry(operation, path)?;
+            let defaults = (0o755, self.user.0, self.user.1);
+            let metadata = self.new_metadata(FileType::Directory, Attributes::default(), defaults, 4096);
+            self.put_new(&place, name, metadata, Shape::Unknown)?;
+        }
+        Ok(())
+    }
+
+    /// Whether nobody knows what was found.
+    pub(crate) fn is_unknown(&self, found: &Found) -> bool {
+        match found {
+            Found::Own(id) => matches!(self.nodes.get(id).map(|node| &node.shape), Some(Shape::Unknown)),
+            Found::Base(_) | Found::Nothing => false,
+        }
+    }
+
     /// A further name of the file at `existing`, in place of whatever non-directory is there.
     pub(crate) fn make_hard_link(&mut self, path: &AbsPath, existing: &AbsPath) -> Result<()> {
         let operation = "make the hard link";
+        let (place, name) = self.entry(operation, path)?;
         let (source, _) = self.entry(operation, existing)?;
         match self.metadata_of(&self.at(&source))? {
             None => return Err(refuse_missing(operation, existing)),
@@ -81,7 +109,6 @@ impl Tree<'_> {
             }
             Some(_) => {}
         }
-        let (place, name) = self.entry(operation, path)?;
         self.replaceable(operation, path, &place)?;
         let id = self.own(existing, operation)?;
         let parent = self.own_directory(&place, operation)?;
@@ -135,24 +162,8 @@ impl Tree<'_> {
         Ok(())
     }
 
-    /// Moves what is at `from` to `to`, where nothing is. What is not there is not moved, and nothing is overwritten.
-    pub(crate) fn rename(&mut self, from: &AbsPath, to: &AbsPath) -> Result<()> {
-        let operation = "move";
-        if self.metadata(operation, from)?.is_none() || self.metadata(operation, to)?.is_some() {
-            return Ok(());
-        }
-        let (place, name) = self.entry(operation, to)?;
-        let (source, old_name) = self.entry(operation, from)?;
-        let id = self.own(from, operation)?;
-        let parent = self.own_directory(&place, operation)?;
-        self.put(parent, name, id);
-        let old_parent = self.own_directory(&source, operation)?;
-        self.drop_name(old_parent, &old_name);
-        Ok(())
-    }
-
     /// The node of what is at `path`, adopted from the base if need be.
-    fn own(&mut self, path: &AbsPath, operation: &str) -> Result<NodeId> {
+    pub(super) fn own(&mut self, path: &AbsPath, operation: &str) -> Result<NodeId> {
         let place = self.place(operation, path)?;
         let parent = self.own_directory(&place, operation)?;
         match &place.name {
@@ -162,8 +173,14 @@ impl Tree<'_> {
     }
 
     /// The node of a place's directory, with every directory on the way to it.
-    fn own_directory(&mut self, place: &Place, operation: &str) -> Result<NodeId> {
+    pub(super) fn own_directory(&mut self, place: &Place, operation: &str) -> Result<NodeId> {
         if let Directory::Own(id) = place.directory {
+            // What nobody knew is a directory, now that something is put into it.
+            if let Some(node) = self.nodes.get_mut(&id)
+                && matches!(node.shape, Shape::Unknown)
+            {
+                node.shape = empty_directory();
+            }
             return Ok(id);
         }
         let mut id = self.own_root(operation)?;
@@ -215,7 +232,9 @@ impl Tree<'_> {
 
     /// What is at a place where something other than a directory shall be.
     fn replaceable(&self, operation: &str, path: &AbsPath, place: &Place) -> Result<Option<Metadata>> {
-        match self.metadata_of(&self.at(place))? {
+        let found = self.at(place);
+        match self.metadata_of(&found)? {
+            Some(_) if self.is_unknown(&found) => Ok(None),
             Some(metadata) if metadata.file_type == FileType::Directory => Err(refuse_directory(operation, path)),
             other => Ok(other),
         }
@@ -255,7 +274,7 @@ impl Tree<'_> {
         metadata.mode = attributes.mode.unwrap_or(metadata.mode);
     }
 
-    fn put(&mut self, parent: NodeId, name: OsString, id: NodeId) {
+    pub(super) fn put(&mut self, parent: NodeId, name: OsString, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.names += 1;
         }
@@ -266,7 +285,7 @@ impl Tree<'_> {
         self.unname(old.flatten());
     }
 
-    fn drop_name(&mut self, parent: NodeId, name: &OsStr) {
+    pub(super) fn drop_name(&mut self, parent: NodeId, name: &OsStr) {
         let old = match self.nodes.get_mut(&parent).map(|node| &mut node.shape) {
             Some(Shape::Directory { base: None, entries }) => entries.remove(name),
             Some(Shape::Directory { base: Some(_), entries }) => entries.insert(name.to_owned(), None),

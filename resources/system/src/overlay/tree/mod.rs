@@ -7,6 +7,7 @@
 
 mod change;
 mod fault;
+mod home;
 mod walk;
 
 use std::collections::{BTreeMap, HashMap};
@@ -27,8 +28,9 @@ pub(crate) type NodeId = u64;
 /// The root directory, once the tree holds it.
 pub(crate) const ROOT: NodeId = 0;
 
-/// The device of identities that no base gave.
-const OWN_DEVICE: u64 = u64::MAX;
+/// The devices of the identities that nodes get: of a whole tree, and of changes, which no base's identity may equal.
+const WHOLE_DEVICE: u64 = 1;
+const CHANGES_DEVICE: u64 = u64::MAX;
 
 /// Where a regular file's bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +39,6 @@ pub(crate) enum Data {
     Known(Content),
     /// Still those of the base's file at this path.
     Base(AbsPath),
-    /// Nobody knows: something was assumed to have made the file.
-    Unknown,
 }
 
 /// What a node is.
@@ -52,6 +52,8 @@ pub(crate) enum Shape {
     Symlink(String),
     /// A pipe, socket or device.
     Special,
+    /// Nobody knows what: something is taken to have made it. A directory to whoever looks into it or writes below it.
+    Unknown,
 }
 
 /// A node that this tree holds.
@@ -133,9 +135,9 @@ impl<'a> Tree<'a> {
         Self { base, nodes: HashMap::new(), next: ROOT + 1, adopted: HashMap::new(), passages: RwLock::default(), user }
     }
 
-    /// The files below, where there are some.
-    pub(crate) fn base(&self) -> Option<&'a dyn Files> {
-        self.base
+    /// Whether the directory at `path` is held by this tree: because something in it changed, or it did itself.
+    pub(crate) fn holds(&self, operation: &str, path: &AbsPath) -> Result<bool> {
+        Ok(self.is_changed() && matches!(self.find(operation, path)?, Found::Own(_)))
     }
 
     /// Whether anything differs from the base.
@@ -229,7 +231,7 @@ impl<'a> Tree<'a> {
                 None => Err(refuse_missing(operation, directory)),
             },
             Found::Own(id) => match self.nodes.get(&id) {
-                Some(Node { shape: Shape::Directory { .. }, .. }) => {
+                Some(Node { shape: Shape::Directory { .. } | Shape::Unknown, .. }) => {
                     let entries = self.entries(id)?;
                     Ok(entries.into_iter().map(|(name, file_type)| Entry { name, file_type }).collect())
                 }
@@ -249,6 +251,28 @@ impl<'a> Tree<'a> {
                 self.visit(id, &path, visit);
             }
         }
+    }
+
+    /// `path` and all below it, in this tree and in the base, each before what is in it; nothing where it is more than
+    /// `limit` names. Links are not followed.
+    pub(crate) fn below(&self, path: &AbsPath, limit: usize) -> Result<Option<Vec<AbsPath>>> {
+        let operation = "list";
+        let Some(metadata) = self.metadata(operation, path)? else { return Ok(Some(Vec::new())) };
+        let mut paths = vec![path.clone()];
+        let mut open = if metadata.file_type == FileType::Directory { vec![path.clone()] } else { Vec::new() };
+        while let Some(directory) = open.pop() {
+            for entry in self.list(&directory)? {
+                let path = directory.entry(&entry.name);
+                if entry.file_type == FileType::Directory {
+                    open.push(path.clone());
+                }
+                paths.push(path);
+            }
+            if paths.len() > limit {
+                return Ok(None);
+            }
+        }
+        Ok(Some(paths))
     }
 
     fn root(&self) -> Directory {
@@ -286,7 +310,8 @@ impl<'a> Tree<'a> {
     }
 
     fn fresh(&self, file_type: FileType, mode: u32, uid: u32, gid: u32, size: u64) -> Metadata {
-        Metadata { file_type, mode, uid, gid, size, identity: (OWN_DEVICE, self.next) }
+        let device = if self.base.is_some() { CHANGES_DEVICE } else { WHOLE_DEVICE };
+        Metadata { file_type, mode, uid, gid, size, identity: (device, self.next) }
     }
 }
 

@@ -1,0 +1,1 @@
+//! What cannot be known is said, and neither refused nor taken for certain.
