@@ -1,10 +1,14 @@
 //! Users and groups, changed by the real tools over an /etc of the test's own, and checked against getent(1).
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use converge_model::error::ErrorKind;
+use converge_model::property::CommandLine;
 use converge_model::system::accounts::{GroupSettings, UserSettings};
+use converge_model::system::commands::{CommandSpec, Purpose};
 use converge_model::{Cancel, System as _};
 use converge_system::NoBlobs;
 use converge_system::linux::{LinuxSystem, Options};
@@ -232,4 +236,63 @@ fn a_lock_of_another_tool_is_waited_for() {
         error.kind == ErrorKind::Busy && error.cause.contains(&format!("process {}", std::process::id())),
         "{error}"
     );
+}
+
+#[test]
+fn a_name_that_is_in_no_file_is_looked_up_where_there_is_more_than_files() {
+    if !is_root() {
+        return;
+    }
+    let machine = machine_with_own_accounts();
+    // A directory server, as getent(1) shows it. It comes first where programs are looked for.
+    mount(Some("none"), "/usr/local", Some("tmpfs"), MsFlags::empty(), None::<&str>).unwrap();
+    std::fs::create_dir("/usr/local/bin").unwrap();
+    let script = "#!/bin/sh\necho \"$*\" >> /etc/asked\ncase $1/$3 in\n\
+                  passwd/alice|passwd/70001) echo 'alice:*:70001:70002:Alice:/home/alice:/bin/sh';;\n\
+                  group/staff2) echo 'staff2:*:70002:alice,bob';;\ninitgroups/alice) echo 'alice 70002 70003';;\n\
+                  passwd/broken) echo 'sssd is down' >&2; exit 1;;\n*) exit 2;;\nesac\n";
+    std::fs::write("/usr/local/bin/getent", script).unwrap();
+    std::fs::set_permissions("/usr/local/bin/getent", std::fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(machine.system.accounts().user("alice").unwrap().is_none(), "only the files are read until now");
+
+    std::fs::write("/etc/nsswitch.conf", "passwd: files sss\ngroup: files sss\n").unwrap();
+    let system = crate::machine::system("/", std::collections::BTreeMap::new());
+    let accounts = system.accounts();
+    for _ in 0..3 {
+        assert_eq!(accounts.user("alice").unwrap().unwrap().home, "/home/alice");
+        assert_eq!(accounts.user_name(70001).unwrap().as_deref(), Some("alice"));
+        assert_eq!(accounts.group("staff2").unwrap().unwrap().members, ["alice", "bob"]);
+        assert!(accounts.user("70001").unwrap().is_none(), "a number is no name");
+        assert!(accounts.user("root").unwrap().is_some() && accounts.group("nobody2").unwrap().is_none());
+    }
+    let error = accounts.user("broken").unwrap_err();
+    assert!(error.cause.contains("sssd is down") && error.hint.is_some(), "{error}");
+    let asked = std::fs::read_to_string("/etc/asked").unwrap();
+    assert_eq!(asked.lines().count(), 5, "each is asked once, and nothing that a file has: {asked}");
+    assert_eq!(accounts.modify_user("alice", &settings()).unwrap_err().kind, ErrorKind::NotFound);
+    let mut command = CommandSpec::new(CommandLine::Shell("id -G".into()), Purpose::Look, Duration::from_secs(5));
+    command.user = Some("alice".to_owned());
+    assert_eq!(system.commands().run(&command).unwrap().output.text, "70002 70003\n");
+}
+
+#[test]
+fn the_accounts_of_a_mounted_tree_are_its_own() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::new();
+    std::fs::create_dir(machine.local("etc")).unwrap();
+    for file in ["passwd", "group", "shadow", "gshadow", "login.defs"] {
+        std::fs::copy(format!("/etc/{file}"), machine.local("etc").join(file)).unwrap();
+    }
+    let system =
+        crate::machine::system(machine.path("").as_path().to_str().unwrap(), std::collections::BTreeMap::new());
+    let new = UserSettings { uid: Some(7777), password: Some("$6$a".into()), groups: words(&["adm"]), ..settings() };
+    system.accounts().add_user("cvr", &new).unwrap();
+    assert_eq!(system.accounts().user("cvr").unwrap().unwrap().uid, 7777);
+    assert_eq!(system.accounts().password("cvr").unwrap().unwrap().hash, "$6$a");
+    assert_eq!(system.accounts().supplementary_groups("cvr").unwrap(), ["adm"]);
+    assert!(machine.system.accounts().user("cvr").unwrap().is_none());
+    let command = CommandSpec::new(CommandLine::Shell("true".into()), Purpose::Look, Duration::from_secs(5));
+    assert_eq!(system.commands().run(&command).unwrap_err().kind, ErrorKind::Unavailable);
 }

@@ -221,6 +221,23 @@ fn what_a_killed_run_left_is_swept_and_nothing_else() {
 }
 
 #[test]
+fn what_root_writes_does_not_become_a_strangers() {
+    if !is_root() {
+        return;
+    }
+    let machine = Machine::new();
+    machine.plant(Path::new("/nonexistent"));
+    std::fs::create_dir(machine.local("home")).unwrap();
+    std::os::unix::fs::chown(machine.local("home"), Some(STRANGER), None).unwrap();
+    for (name, owner) in [("shared/file", 0), ("home/file", STRANGER)] {
+        machine.put(name, "old");
+        std::os::unix::fs::chown(machine.local(name), Some(STRANGER), None).unwrap();
+        machine.files().write(&machine.path(name), &bytes("new"), Attributes::default(), None).unwrap();
+        assert_eq!(std::fs::metadata(machine.local(name)).unwrap().uid(), owner, "{name}");
+    }
+}
+
+#[test]
 fn who_is_not_root_is_told_so() {
     if !is_root() {
         return;

@@ -12,6 +12,9 @@ use super::touched::handle_path;
 use super::{LinuxFiles, metadata_of};
 use crate::linux::small_file;
 
+/// That /proc is not mounted. No call here gives this code by itself.
+const NO_PROC: Errno = Errno::NOSYS;
+
 /// What a new directory's permissions are if nothing is said.
 const DEFAULT_MODE: u32 = 0o755;
 
@@ -90,7 +93,14 @@ impl LinuxFiles {
             Some(_) if metadata_of(stat).file_type == FileType::Symlink => Err(Errno::NOTSUP),
             Some(mode) if mode == stat.st_mode & 0o7777 && !owner_changed => Ok(()),
             // Older kernels have no call that takes the handle itself.
-            Some(mode) => rustix::fs::chmodat(CWD, handle_path(handle), Mode::from_raw_mode(mode), AtFlags::empty()),
+            Some(mode) => {
+                let path = handle_path(handle);
+                rustix::fs::chmodat(CWD, path, Mode::from_raw_mode(mode), AtFlags::empty()).map_err(|errno| match errno
+                {
+                    Errno::NOENT => NO_PROC,
+                    errno => errno,
+                })
+            }
         }
     }
 

@@ -42,6 +42,7 @@ impl LinuxFiles {
             Errno::BUSY => ("something is mounted there, or uses it", "unmount it first (findmnt shows it)"),
             Errno::XDEV => ("it is on another file system", "choose a place on the same file system"),
             Errno::TXTBSY => ("it is a program that runs", "stop it first"),
+            Errno::NOSYS => ("/proc is not mounted, or the kernel is too old", "mount it (mount -t proc proc /proc)"),
             Errno::IO => ("the disk or the network behind it failed", "look at the kernel's messages (dmesg)"),
             Errno::STALE => ("the network file system behind it lost it", "mount it again"),
             Errno::PERM | Errno::ACCESS if self.euid != 0 => {

@@ -22,7 +22,7 @@ impl LinuxFiles {
         }
         let place = self.place(OPERATION, path)?;
         let failed = |errno| self.place_error(OPERATION, path, &place, errno);
-        let device = self.sweep(&place.directory).map_err(failed)?;
+        let device = self.sweep(&place.directory).map_err(failed)?.st_dev;
         self.replaceable(path, &place)?;
         let (temporary, ()) =
             Temporary::make(place.directory.as_fd(), |directory, name| rustix::fs::symlinkat(target, directory, name))
@@ -47,7 +47,7 @@ impl LinuxFiles {
             return Err(Error::new(ErrorKind::Invalid, OPERATION, path, format!("{existing} is a directory"))
                 .with_hint("only files have hard links; make a symbolic one"));
         }
-        let device = self.sweep(&place.directory).map_err(failed)?;
+        let device = self.sweep(&place.directory).map_err(failed)?.st_dev;
         let before = self.replaceable(path, &place)?;
         if before.is_some_and(|before| metadata_of(&before).identity == metadata_of(&found).identity) {
             // Renaming one name of a file to another of the same does nothing, and leaves both.

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::PoisonError;
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::{LinuxFiles, entries};
@@ -74,8 +74,8 @@ fn is_temporary(name: &[u8]) -> bool {
 
 impl LinuxFiles {
     /// Removes what a killed run left in `directory`: once per directory, and only what is surely ours and in nobody's use.
-    /// Gives the number of the file system. A directory that cannot be listed is left as it is.
-    pub(super) fn sweep(&self, directory: &OwnedFd) -> Result<u64, Errno> {
+    /// Gives what stat(2) says of the directory. One that cannot be listed is left as it is.
+    pub(super) fn sweep(&self, directory: &OwnedFd) -> Result<Stat, Errno> {
         let stat = rustix::fs::fstat(directory)?;
         // Held while sweeping: another thread that is about to write there waits, so that its own is not taken for a rest.
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,7 +89,7 @@ impl LinuxFiles {
                 }
             }
         }
-        Ok(stat.st_dev)
+        Ok(stat)
     }
 
     fn is_left_behind(&self, directory: BorrowedFd<'_>, name: &std::ffi::OsStr) -> bool {

@@ -83,7 +83,7 @@ impl Tree {
     /// Opens what is at `path`. A link there is not followed: it is `ELOOP`, or with `O_PATH` the link itself.
     pub(super) fn open(&self, path: &AbsPath, flags: OFlags) -> Result<OwnedFd, WalkError> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if let Some(result) = self.open_at_once(path, flags) {
+        if let Some(result) = self.at_once(path.as_path(), flags) {
             return result;
         }
         let Some(name) = path.file_name() else {
@@ -143,11 +143,7 @@ impl Tree {
         Ok(names.fold(AbsPath::root(), |path, name| path.entry(name)))
     }
 
-    /// In one system call, where the kernel can and no link is on the way. A link at the end is left to the caller.
-    fn open_at_once(&self, path: &AbsPath, flags: OFlags) -> Option<Result<OwnedFd, WalkError>> {
-        self.at_once(path.as_path(), flags)
-    }
-
+    /// In one system call, where the kernel can and no link is on the way: else nothing.
     fn at_once(&self, path: &Path, flags: OFlags) -> Option<Result<OwnedFd, WalkError>> {
         if !self.openat2 {
             return None;

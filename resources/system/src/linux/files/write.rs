@@ -22,6 +22,9 @@ const CHUNK: usize = 64 * 1024;
 /// What a new file's permissions are if nothing is said.
 const DEFAULT_MODE: u32 = 0o644;
 
+/// A directory where everybody may put files, and only remove their own.
+const EVERYBODYS: u32 = 0o1002;
+
 /// The regular file that is replaced, open for what it hands down where it can be read.
 struct Before {
     stat: Stat,
@@ -39,8 +42,9 @@ impl LinuxFiles {
     ) -> Result<()> {
         let place = self.place("write", path)?;
         let failed = |errno| self.place_error("write", path, &place, errno);
-        let device = self.sweep(&place.directory).map_err(failed)?;
+        let directory = self.sweep(&place.directory).map_err(failed)?;
         let before = self.before(path, &place)?;
+        let forebear = before.as_ref().filter(|before| self.may_hand_down(&before.stat, &directory));
 
         let (temporary, file) = Temporary::file(place.directory.as_fd()).map_err(|errno| match errno {
             Errno::NOENT => Self::no_directory("write", path),
@@ -49,7 +53,7 @@ impl LinuxFiles {
         let mut file = File::from(file);
         self.fill(path, &mut file, content)?;
         let file = OwnedFd::from(file);
-        self.dress(path, &file, before.as_ref(), attributes)?;
+        self.dress(path, &file, forebear, attributes)?;
         if before.is_some() {
             // After a power cut there must be the old file or the new one. A name that is new has nothing to lose, and
             // waits for `flush`.
@@ -66,7 +70,7 @@ impl LinuxFiles {
             Err(Errno::BUSY) if before.is_some() => self.rewrite(path, &place, &temporary, attributes)?,
             Err(errno) => return Err(failed(errno)),
         }
-        self.touched.add(device, &place.directory);
+        self.touched.add(directory.st_dev, &place.directory);
         Ok(())
     }
 
@@ -87,6 +91,13 @@ impl LinuxFiles {
             }
             _ => Ok(None),
         }
+    }
+
+    /// Whether a file that is replaced gives the new one its owner and mode. In a directory such as /tmp anybody may have
+    /// put it there, so that what root writes becomes theirs.
+    fn may_hand_down(&self, file: &Stat, directory: &Stat) -> bool {
+        let owners = [0, self.euid, directory.st_uid];
+        directory.st_mode & EVERYBODYS != EVERYBODYS || owners.contains(&file.st_uid)
     }
 
     /// Writes the content, and for a blob makes sure that it is the one that was asked for.
