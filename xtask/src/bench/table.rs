@@ -111,16 +111,12 @@ mod tests {
 
     #[test]
     fn tables_line_up_and_say_where_nothing_was_measured() {
-        let plain = "\
-bench            wall ms       CPU ms       calls  peak MB  wall ratio  CPU ratio
+        let drawn = "\
+bench                wall ms       CPU ms  calls  peak MB  wall ratio  CPU ratio
 noop-100  agent  6.00 ± 0.00  6.00 ± 0.00    420      2.5       1.50×
           floor  4.00 ± 0.00  4.00 ± 0.00      –      2.5
 ";
-        let drawn = figures(&[row()], Look::Plain);
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(words(&drawn), words(plain), "{drawn}");
-        let ends: Vec<Option<usize>> = drawn.lines().take(3).map(|line| line.find("2.5").or(line.find("MB"))).collect();
-        assert_eq!(ends[1].map(|at| at - 1), ends[2], "one wide sign less, and the same column: {drawn}");
+        assert_eq!(figures(&[row()], Look::Plain), drawn);
     }
 
     #[test]
