@@ -45,33 +45,22 @@ impl Found {
         let mut hubs = Vec::new();
         let givers = givers(items, &mut hubs);
         let mut found = Self { starts: Vec::with_capacity(items.len() + 1), blockers: Vec::new(), hubs };
+        let mut before: Vec<Node> = Vec::new();
         for (position, item) in items.iter().enumerate() {
             found.starts.push(found.blockers.len());
-            for key in item.footprint.needs.iter().filter_map(KeyRef::of) {
-                let own = |node: &Node| match found.hubs.get(node.wrapping_sub(items.len())) {
-                    Some(feeders) => feeders.binary_search(&position).is_ok(),
-                    None => *node == position,
-                };
-                let nearest = key.with_ancestors().filter_map(|key| givers.get(&key).copied()).find(|node| !own(node));
-                found.blockers.extend(nearest);
-            }
-            let start = found.starts[position];
-            found.blockers[start..].sort_unstable();
-            found.dedup_from(start);
+            let is_own = |node: &Node| match node.checked_sub(items.len()) {
+                Some(hub) => found.hubs[hub].binary_search(&position).is_ok(),
+                None => *node == position,
+            };
+            before.extend(item.footprint.needs.iter().filter_map(KeyRef::of).filter_map(|key| {
+                key.with_ancestors().filter_map(|key| givers.get(&key).copied()).find(|node| !is_own(node))
+            }));
+            before.sort_unstable();
+            before.dedup();
+            found.blockers.append(&mut before);
         }
         found.starts.push(found.blockers.len());
         found
-    }
-
-    fn dedup_from(&mut self, start: usize) {
-        let mut kept = start;
-        for index in start..self.blockers.len() {
-            if index == start || self.blockers[index] != self.blockers[kept - 1] {
-                self.blockers[kept] = self.blockers[index];
-                kept += 1;
-            }
-        }
-        self.blockers.truncate(kept);
     }
 
     fn count(&self) -> usize {
@@ -92,44 +81,48 @@ impl Found {
         self.feeders(node).and_then(<[usize]>::last).copied().unwrap_or(node)
     }
 
+    /// The number of a node for sorting. Hubs get the lower ones, so that they are passed through as soon as they can be.
+    fn number(&self, node: Node) -> usize {
+        if node < self.count() { node + self.hubs.len() } else { node - self.count() }
+    }
+
+    /// The node with a number.
+    fn node(&self, number: usize) -> Node {
+        if number < self.hubs.len() { number + self.count() } else { number - self.hubs.len() }
+    }
+
     /// The order with all edges or, where they make cycles, without the found edges within the cycles that point
     /// against the order written.
     fn sequence(&self, items: &[Item<'_>]) -> Vec<usize> {
-        let count = self.count();
-        let nodes = count + self.hubs.len();
-        // Hubs get the lower numbers, so that they are passed through as soon as they can be.
-        let number = |node: Node| if node < count { node + self.hubs.len() } else { node - count };
-        let mut edges = Vec::with_capacity(self.blockers.len() + count);
+        let nodes = self.count() + self.hubs.len();
+        let (mut edges, mut found) = (Vec::new(), Vec::new());
         for (position, item) in items.iter().enumerate() {
             let declared = item.declared.requires.iter().filter(|required| **required < position);
-            edges.extend(declared.map(|required| (number(*required), number(position))));
+            edges.extend(declared.map(|required| (self.number(*required), self.number(position))));
+            found.extend(self.before(position).iter().map(|node| (self.number(*node), self.number(position))));
         }
         for (hub, feeders) in self.hubs.iter().enumerate() {
-            edges.extend(feeders.iter().map(|feeder| (number(*feeder), hub)));
+            edges.extend(feeders.iter().map(|feeder| (self.number(*feeder), hub)));
         }
-        let written = edges.len();
-        for position in 0..count {
-            edges.extend(self.before(position).iter().map(|node| (number(*node), number(position))));
-        }
-        let ordered = order(nodes, &edges).or_else(|_| {
-            let core = core(nodes, &edges);
-            let node = |number: usize| if number < self.hubs.len() { number + count } else { number - self.hubs.len() };
-            let contradicts = |&(earlier, later): &(usize, usize)| {
-                let against = |giver: usize| core[number(giver)] && giver > node(later);
-                let earlier_node = node(earlier);
-                core[earlier]
-                    && core[later]
-                    && self
-                        .feeders(earlier_node)
-                        .map_or(against(earlier_node), |feeders| feeders.iter().copied().any(against))
-            };
-            let mut kept = edges[..written].to_vec();
-            kept.extend(edges[written..].iter().filter(|edge| !contradicts(edge)));
-            order(nodes, &kept)
+        let all: Vec<(usize, usize)> = edges.iter().chain(&found).copied().collect();
+        let ordered = order(nodes, &all).or_else(|_| {
+            let core = core(nodes, &all);
+            edges.extend(found.iter().filter(|edge| !self.contradicts(**edge, &core)));
+            order(nodes, &edges)
         });
-        let positions = |ordered: Vec<usize>| ordered.into_iter().filter_map(|node| node.checked_sub(self.hubs.len()));
-        // What is left points forward within every cycle there was, so that there is always an order.
-        ordered.map_or_else(|_| (0..count).collect(), |ordered| positions(ordered).collect())
+        match ordered {
+            Ok(ordered) => ordered.into_iter().filter_map(|number| number.checked_sub(self.hubs.len())).collect(),
+            // What is left points forward within every cycle there was, so that there is always an order.
+            Err(_) => (0..self.count()).collect(),
+        }
+    }
+
+    /// Whether a found edge lies in `core` and lets somebody wait for who was written later.
+    fn contradicts(&self, (earlier, later): (usize, usize), core: &[bool]) -> bool {
+        let giver = self.node(earlier);
+        let givers = self.feeders(giver).unwrap_or(std::slice::from_ref(&giver));
+        let against = |giver: &usize| core[self.number(*giver)] && *giver > self.node(later);
+        core[earlier] && core[later] && givers.iter().any(against)
     }
 }
 
@@ -229,5 +222,77 @@ impl<'a> Blocked<'a> {
             None => self.roots[*node],
         };
         declared.or_else(|| self.found.before(position).iter().find_map(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use converge_model::{Footprint, Key, order::order};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::orphan::undeclared;
+
+    /// What each resource gives, needs and requires, as small numbers.
+    type Shape = Vec<(Vec<u8>, Vec<u8>, Vec<usize>)>;
+
+    fn ordered(shape: &Shape) -> Vec<usize> {
+        let users = |numbers: &[u8]| numbers.iter().map(|number| Key::User(number.to_string())).collect::<Vec<_>>();
+        let declared: Vec<_> = shape
+            .iter()
+            .enumerate()
+            .map(|(position, (_, _, requires))| {
+                let mut resource = undeclared(&format!("file[/{position}]").parse().unwrap());
+                resource.requires = requires.iter().copied().filter(|required| *required < position).collect();
+                resource
+            })
+            .collect();
+        let items: Vec<_> = shape
+            .iter()
+            .zip(&declared)
+            .map(|((gives, needs, _), declared)| Item {
+                declared,
+                resource: Ok(None),
+                footprint: Footprint { gives: users(gives), needs: users(needs) },
+                orphan: false,
+            })
+            .collect();
+        Order::of(&items).sequence
+    }
+
+    /// Every pair of which the first must come before the second, one by one.
+    fn pairs(shape: &Shape) -> (Vec<(usize, usize)>, Vec<(usize, usize)>) {
+        let (mut written, mut found) = (Vec::new(), Vec::new());
+        for (later, (_, needs, requires)) in shape.iter().enumerate() {
+            written.extend(requires.iter().filter(|earlier| **earlier < later).map(|earlier| (*earlier, later)));
+            for (earlier, (gives, also_needs, _)) in shape.iter().enumerate() {
+                let gives = |key: &&u8| gives.contains(key) && !also_needs.contains(key);
+                found.extend(needs.iter().find(gives).filter(|_| earlier != later).map(|_| (earlier, later)));
+            }
+        }
+        (written, found)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_holds_always_and_what_is_found_holds_where_it_can(
+            shape in prop::collection::vec(
+                (prop::collection::vec(0_u8..6, 0..3), prop::collection::vec(0_u8..6, 0..3), prop::collection::vec(0_usize..12, 0..2)),
+                0..12,
+            )
+        ) {
+            let sequence = ordered(&shape);
+            let mut place = vec![usize::MAX; shape.len()];
+            for (at, position) in sequence.iter().enumerate() {
+                place[*position] = at;
+            }
+            prop_assert!(sequence.len() == shape.len() && !place.contains(&usize::MAX), "{sequence:?}");
+            let (written, found) = pairs(&shape);
+            let all: Vec<_> = written.iter().chain(&found).copied().collect();
+            prop_assert!(written.iter().all(|(earlier, later)| place[*earlier] < place[*later]), "{sequence:?}");
+            if let Ok(best) = order(shape.len(), &all) {
+                prop_assert_eq!(best, sequence, "the order written is kept as far as it can be");
+            }
+        }
     }
 }

@@ -57,9 +57,9 @@ impl<'a> Record<'a> {
         Self { events: request.events, report, failed: false, stopped: None }
     }
 
-    /// Something the operator should know of the run as a whole.
+    /// Something the operator should know of the run as a whole; said once where it comes twice in a row.
     pub(crate) fn remark(&mut self, remark: String) {
-        if !self.report.remarks.contains(&remark) {
+        if self.report.remarks.last() != Some(&remark) {
             self.report.remarks.push(remark);
         }
     }

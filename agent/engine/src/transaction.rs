@@ -29,6 +29,9 @@ impl Run<'_> {
     /// The resources at the beginning of `rest` that can be changed together; nothing where fewer than two would be.
     pub(crate) fn joinable(&mut self, rest: &[usize]) -> Option<Joined> {
         let (first, others) = rest.split_first()?;
+        if self.is_seen_up_to_date(*first) {
+            return None;
+        }
         let Some(Part::Changes(mut transaction)) = self.part(*first) else { return None };
         let kind = self.declared(*first).id.kind();
         let mut members = vec![*first];
@@ -54,6 +57,12 @@ impl Run<'_> {
         }
         members.truncate(last);
         (changed > 1).then_some(Joined { members, transaction })
+    }
+
+    /// Whether nothing differed when the resource at `position` was looked at, and nothing it leans on was changed since.
+    fn is_seen_up_to_date(&self, position: usize) -> bool {
+        let sighting = &self.sightings[position];
+        matches!(sighting.seen, Seen::UpToDate) && !self.changed.since(sighting.moment, &self.items[position].footprint)
     }
 
     /// What the resource at `position` would add; nothing where it must have its turn alone.
