@@ -1,2 +1,97 @@
-//! Converge: a configuration agent for Linux fleets.
-fn main() {}
+//! Converge: a configuration agent for Linux fleets. The binary: command line, daemon, store client, console, node state.
+//!
+//! The only room that knows all others; it decides nothing about resources and does nothing to the machine by itself.
+//!
+//! # Current limitations
+//!
+//! - The store is reached on loopback, without TLS; revisions are not signed.
+//! - The daemon has no watchdog, and all nodes of an interval check in when they started.
+
+mod access;
+mod cli;
+mod client;
+mod clock;
+mod commands;
+mod config;
+mod console;
+mod daemon;
+mod failure;
+mod repository;
+mod run;
+mod state;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use cli::{AgentArgs, Cli, Command, CommonArgs};
+use console::{Console, report};
+use failure::{BAD_INPUT, Failure, Outcome, RUN_FAILED, SUCCESS};
+use run::policy::PolicyChoice;
+use run::{Agent, Limits};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are errors to the parser, and successes to whoever asked for them.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(BAD_INPUT) } else { ExitCode::SUCCESS };
+        }
+    };
+    let console = Console::new(&cli.common);
+    log(&cli.common);
+    match dispatch(&cli, console) {
+        Ok(()) => ExitCode::from(SUCCESS),
+        Err(failure) => {
+            console.failure(&failure);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, console: Console) -> Outcome {
+    let common = &cli.common;
+    match &cli.command {
+        None if cli.agent.once => once(&cli.agent, common, console),
+        None => daemon::run(&cli.agent, common, console),
+        Some(Command::Plan(args)) => commands::plan::run(args, common, console),
+        Some(Command::Check(args)) => commands::check::run(args, console),
+        Some(Command::Init(args)) => commands::init::run(args, console),
+        Some(Command::Compile(args)) => commands::compile::run(args, console),
+        Some(Command::Schema(args)) => commands::schema::run(args, console),
+        Some(Command::Publish(args)) => commands::publish::run(args, console),
+        Some(Command::Store(args)) => commands::store::run(args, console),
+        Some(Command::Token(args)) => commands::token::run(args, console),
+        Some(Command::Enroll(args)) => commands::enroll::run(args, common, console),
+        Some(Command::Nodes(args)) => commands::nodes::run(args, console),
+        Some(Command::Report(args)) => commands::report::run(args, common, console),
+        Some(Command::Facts) => commands::facts::run(common, console),
+        Some(Command::Demo(args)) => commands::demo::run(args, common, console),
+    }
+}
+
+/// `converge --once`
+fn once(args: &AgentArgs, common: &CommonArgs, console: Console) -> Outcome {
+    let agent = Agent::open(common, console)?;
+    let choice = PolicyChoice::new(&args.policy, console)?;
+    let deadline = args.deadline.or(agent.config.deadline).map(converge_model::Span::duration);
+    let limits = Limits { lock_wait: args.lock_wait.duration(), deadline };
+    let done = agent.converge(choice, limits)?;
+    console.result(&done, report::summary)?;
+    if done.conclusion.is_success() { Ok(()) } else { Err(Failure::Said(RUN_FAILED)) }
+}
+
+/// What the rooms log goes to standard error: warnings, or more with `-v`.
+fn log(common: &CommonArgs) {
+    let level = match common.verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = EnvFilter::try_from_env("CONVERGE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Without a log there is still everything that is printed.
+    let _ = subscriber.with_target(false).try_init();
+}

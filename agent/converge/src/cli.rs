@@ -1,0 +1,343 @@
+//! What can be typed. One table: the parser, the help and the completions come out of it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use converge_model::{RunId, Span};
+
+/// What was typed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "converge",
+    version,
+    about = "Brings a Linux machine to the state that its policy declares, and keeps it there",
+    long_about = "Brings a Linux machine to the state that its policy declares, and keeps it there.\n\n\
+        Without a command it is the agent: a daemon that converges this machine on an interval, or once with --once.",
+    after_help = "Exit codes: 0 success; 1 wrong input; 2 a run in which something failed; 3 trouble with the machine or \
+        the store; 4 a plan with changes, where --detailed-exit-code asks for it.",
+    args_conflicts_with_subcommands = true,
+    max_term_width = 110
+)]
+pub(crate) struct Cli {
+    /// What to do; without it, be the agent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// How the agent runs.
+    #[command(flatten)]
+    pub agent: AgentArgs,
+
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CommonArgs {
+    /// Print one JSON document instead of text.
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub json: bool,
+
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = ColorWhen::Auto, help_heading = "Common options")]
+    pub color: ColorWhen,
+
+    /// Say more; twice, much more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
+    pub verbose: u8,
+
+    /// The agent's configuration: agent.toml, node.toml, facts.d.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CONVERGE_CONFIG_DIR",
+        default_value = "/etc/converge",
+        help_heading = "Common options"
+    )]
+    pub config_dir: PathBuf,
+
+    /// The agent's state: cache, journal, reports. All of it can be deleted.
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CONVERGE_STATE_DIR",
+        default_value = "/var/lib/converge",
+        help_heading = "Common options"
+    )]
+    pub state_dir: PathBuf,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How the agent runs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AgentArgs {
+    /// Converge once, and exit.
+    #[arg(long)]
+    pub once: bool,
+
+    /// The policy, instead of the store's.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+
+    /// Converge this often [default: 30m, or what agent.toml says].
+    #[arg(long, value_name = "DURATION", conflicts_with = "once")]
+    pub interval: Option<Span>,
+
+    /// End the run after this long, with a whole report [default: none, or what agent.toml says].
+    #[arg(long, value_name = "DURATION")]
+    pub deadline: Option<Span>,
+
+    /// Wait this long for another run on this machine to end.
+    #[arg(long, value_name = "DURATION", default_value = "5m")]
+    pub lock_wait: Span,
+}
+
+/// A policy from a directory, instead of the store's.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct PolicyArgs {
+    /// A policy file in a policy repository (policies/web.toml), or a compiled graph (.json).
+    #[arg(long, value_name = "PATH")]
+    pub policy: Option<PathBuf>,
+
+    /// The group of this node within the policy.
+    #[arg(long, requires = "policy")]
+    pub group: Option<String>,
+
+    /// The name of this node [default: its host name].
+    #[arg(long, requires = "policy", value_name = "NAME")]
+    pub node: Option<String>,
+}
+
+/// A command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what a run would change, changing nothing.
+    Plan(PlanArgs),
+    /// Check a policy repository: every error at once.
+    Check(RepositoryArgs),
+    /// Make a policy repository, or wire up the editors of one that exists.
+    Init(RepositoryArgs),
+    /// Compile a policy to the graph document that nodes run.
+    Compile(CompileArgs),
+    /// Print the JSON Schema of cookbooks, recipes and policies.
+    Schema(SchemaArgs),
+    /// Publish a policy to the store.
+    Publish(PublishArgs),
+    /// Be the store.
+    Store(StoreArgs),
+    /// Make a join string, with which machines enrol.
+    Token(TokenArgs),
+    /// Make this machine a node of a store.
+    Enroll(EnrollArgs),
+    /// List the nodes of the store.
+    Nodes(StoreAccess),
+    /// List reports, or show one.
+    Report(ReportArgs),
+    /// Print this machine's facts.
+    Facts,
+    /// Converge this machine through a store of its own, to see how it goes.
+    Demo(DemoArgs),
+}
+
+/// `converge plan`
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The policy, instead of the store's.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
+
+    /// Exit with 4 where the plan has changes.
+    #[arg(long)]
+    pub detailed_exit_code: bool,
+}
+
+/// A policy repository.
+#[derive(Debug, Args)]
+pub(crate) struct RepositoryArgs {
+    /// The repository: the directory that holds converge.toml [default: the nearest one upwards from here].
+    #[arg(value_name = "DIR")]
+    pub repository: Option<PathBuf>,
+}
+
+/// `converge compile`
+#[derive(Debug, Args)]
+pub(crate) struct CompileArgs {
+    /// The policy file.
+    #[arg(value_name = "POLICY")]
+    pub policy: PathBuf,
+
+    /// The directory to write graph.json and its blobs to.
+    #[arg(short, long, value_name = "DIR")]
+    pub output: PathBuf,
+}
+
+/// `converge schema`
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Which document.
+    #[arg(value_name = "DOCUMENT")]
+    pub document: Option<String>,
+}
+
+/// How to reach the store as an operator.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct StoreAccess {
+    /// The store's address [default: converge.toml's, or http://127.0.0.1:8600].
+    #[arg(long, value_name = "URL", env = "CONVERGE_STORE")]
+    pub store: Option<String>,
+
+    /// The file that holds the operator token [default: ~/.config/converge/operator.token, or that of a store on this machine].
+    #[arg(long, value_name = "FILE", env = "CONVERGE_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// `converge publish`
+#[derive(Debug, Args)]
+pub(crate) struct PublishArgs {
+    /// The policy: its name in this repository, or its file.
+    #[arg(value_name = "POLICY")]
+    pub policy: PathBuf,
+
+    /// Make it live in this group.
+    #[arg(long)]
+    pub group: Option<String>,
+
+    /// The store.
+    #[command(flatten)]
+    pub access: StoreAccess,
+}
+
+/// `converge store`
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Where the store keeps everything.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/converge-store")]
+    pub data: PathBuf,
+
+    /// Where it listens: loopback only.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8600")]
+    pub listen: std::net::SocketAddr,
+}
+
+/// `converge token`
+#[derive(Debug, Args)]
+pub(crate) struct TokenArgs {
+    /// The policy of the machines that enrol with it.
+    #[arg(long)]
+    pub policy: String,
+
+    /// Their group.
+    #[arg(long)]
+    pub group: String,
+
+    /// How many may enrol [default: any number].
+    #[arg(long, value_name = "NUMBER")]
+    pub uses: Option<u32>,
+
+    /// For how long it is good.
+    #[arg(long, value_name = "DURATION", default_value = "1d")]
+    pub valid: Span,
+
+    /// The store.
+    #[command(flatten)]
+    pub access: StoreAccess,
+}
+
+/// `converge enroll`
+#[derive(Debug, Args)]
+pub(crate) struct EnrollArgs {
+    /// What `converge token` printed; `-` reads it from standard input.
+    #[arg(value_name = "JOIN-STRING")]
+    pub join: String,
+
+    /// The node's name [default: this machine's host name].
+    #[arg(long)]
+    pub name: Option<String>,
+
+    /// Enrol although this machine is a node already; its old identity is forgotten here.
+    #[arg(long)]
+    pub again: bool,
+}
+
+/// `converge report`
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The run to show, or the first digits of it; `last` is the newest.
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+
+    /// Only reports of this node.
+    #[arg(long)]
+    pub node: Option<String>,
+
+    /// This machine's own reports, without asking the store.
+    #[arg(long)]
+    pub local: bool,
+
+    /// Only runs in which something was not up to date.
+    #[arg(long)]
+    pub eventful: bool,
+
+    /// At most so many.
+    #[arg(long, default_value_t = 20)]
+    pub limit: usize,
+
+    /// The store.
+    #[command(flatten)]
+    pub access: StoreAccess,
+}
+
+/// `converge demo`
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+
+    /// Take away everything the demo made.
+    #[arg(long)]
+    pub undo: bool,
+}
+
+/// A run, by its identity or the first digits of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RunRef {
+    /// The newest.
+    Last,
+    /// This one.
+    Exactly(RunId),
+    /// The one that begins so.
+    Prefix(String),
+}
+
+impl RunRef {
+    /// What was meant by `text`.
+    ///
+    /// # Errors
+    /// Where it is neither `last` nor hexadecimal digits.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text == "last" {
+            return Ok(RunRef::Last);
+        }
+        if let Ok(run) = text.parse() {
+            return Ok(RunRef::Exactly(run));
+        }
+        if !text.is_empty() && text.len() < 32 && text.bytes().all(|c| c.is_ascii_hexdigit()) {
+            return Ok(RunRef::Prefix(text.to_ascii_lowercase()));
+        }
+        Err(format!("{text:?} is not a run; give `last`, or the digits that `converge report` shows"))
+    }
+}

@@ -1,0 +1,352 @@
+//! The store, as seen from a node or an operator: one method a request.
+//!
+//! Calls block: each runs on a small runtime of its own, made when the first request is, so that a run without a store
+//! never pays for one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::repository;
+use converge_model::{BlobRef, Digest, Error, ErrorKind, Report, Result, RunId, Value};
+use converge_protocol::{
+    Assignment, EnrollRequest, EnrollResponse, GroupAssignment, JoinToken, JoinTokenRequest, Manifest, MissingBlobs,
+    NodeView, Page, Problem, ReportFilter, ReportSummary, RevisionView, limits,
+};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// How long to wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long the store may be silent in the middle of an answer.
+const SILENCE: Duration = Duration::from_secs(20);
+/// How long any answer but a blob's may take in all.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// What the store answered to a node that asked what to run.
+#[derive(Debug)]
+pub(crate) enum CheckIn {
+    /// Nothing changed since the answer with this tag.
+    Unchanged,
+    /// This, under this tag.
+    Assigned(Box<Assignment>, Option<String>),
+}
+
+/// Where the bytes of a blob are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BlobBytes<'a> {
+    /// At hand.
+    Memory(&'a [u8]),
+    /// In a file.
+    File(&'a Path),
+}
+
+impl BlobBytes<'_> {
+    /// How many there are.
+    ///
+    /// # Errors
+    /// Where the file cannot be looked at.
+    pub(crate) fn size(&self) -> Result<u64> {
+        match self {
+            BlobBytes::Memory(bytes) => Ok(bytes.len() as u64),
+            BlobBytes::File(path) => {
+                let metadata = path.metadata().map_err(|error| Error::io("read", path.display(), &error))?;
+                Ok(metadata.len())
+            }
+        }
+    }
+
+    /// Hands the bytes to `sink`, a piece at a time.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, or `sink` fails.
+    pub(crate) fn read(&self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        match self {
+            BlobBytes::Memory(bytes) => sink(bytes),
+            BlobBytes::File(path) => {
+                let mut reader = repository::open(path)?;
+                let mut buffer = vec![0; 1 << 20];
+                loop {
+                    match reader.read(&mut buffer).map_err(|error| Error::io("read", path.display(), &error))? {
+                        0 => return Ok(()),
+                        count => sink(&buffer[..count])?,
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A connection to a store.
+pub(crate) struct StoreClient {
+    base: String,
+    token: Option<String>,
+    http: reqwest::Client,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl StoreClient {
+    /// A client of the store at `base` (`http://127.0.0.1:8600`) that authorizes itself with `token`.
+    ///
+    /// # Errors
+    /// Where `base` is not a URL of a store, or the process cannot have a runtime.
+    pub(crate) fn new(base: &str, token: Option<String>) -> Result<Self> {
+        let wrong = |cause: String| {
+            Error::new(ErrorKind::Invalid, "use", format!("the store `{base}`"), cause)
+                .with_hint("give an address such as http://127.0.0.1:8600")
+        };
+        let url = reqwest::Url::parse(base).map_err(|error| wrong(error.to_string()))?;
+        if url.scheme() != "http" || url.host_str().is_none() {
+            return Err(wrong("it must begin with http:// and name a host".to_owned()));
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("converge/", env!("CARGO_PKG_VERSION")))
+            .build();
+        Ok(Self {
+            base: base.trim_end_matches('/').to_owned(),
+            token,
+            http: http.map_err(|error| wrong(error.to_string()))?,
+            runtime: runtime.map_err(|error| Error::io("start", "the client's runtime", &error))?,
+        })
+    }
+
+    /// The store's address.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Becomes a node.
+    pub(crate) fn enroll(&self, request: &EnrollRequest) -> Result<EnrollResponse> {
+        self.exchange("enrol at", Method::POST, "/v1/enroll", Some(request))
+    }
+
+    /// Asks what this node should run; `etag` is that of the answer it has.
+    pub(crate) fn check_in(&self, etag: Option<&str>) -> Result<CheckIn> {
+        let mut request = self.request(Method::GET, "/v1/node").timeout(ANSWER);
+        if let Some(etag) = etag {
+            request = request.header(reqwest::header::IF_NONE_MATCH, etag);
+        }
+        self.runtime.block_on(async {
+            let response = self.send("check in at", request).await?;
+            if response.status() == StatusCode::NOT_MODIFIED {
+                return Ok(CheckIn::Unchanged);
+            }
+            let etag =
+                response.headers().get(reqwest::header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+            Ok(CheckIn::Assigned(Box::new(self.document("check in at", response).await?), etag))
+        })
+    }
+
+    /// Gets a blob, handing its bytes to `sink` as they come.
+    ///
+    /// # Errors
+    /// Where the store does not give it, gives more or less than `blob.size` bytes, or `sink` fails. The digest is for the
+    /// sink to check.
+    pub(crate) fn blob(&self, blob: &BlobRef, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let operation = "get a blob from";
+        let wrong_size = |found: u64| {
+            let cause = format!("blob {} has {} bytes, but {found} came", blob.digest.short(), blob.size);
+            Error::new(ErrorKind::Failed, operation, &self.base, cause)
+        };
+        let request = self.request(Method::GET, &format!("/v1/blobs/{}", blob.digest));
+        self.runtime.block_on(async {
+            let mut response = self.send(operation, request).await?;
+            let mut came = 0_u64;
+            while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(operation, &error))? {
+                came += chunk.len() as u64;
+                if came > blob.size {
+                    return Err(wrong_size(came));
+                }
+                sink(&chunk)?;
+            }
+            if came == blob.size { Ok(()) } else { Err(wrong_size(came)) }
+        })
+    }
+
+    /// Hands in a report. Twice is once.
+    pub(crate) fn send_report(&self, report: &Report) -> Result<()> {
+        self.command("send a report to", Method::POST, "/v1/reports", report)
+    }
+
+    /// Hands in the node's facts.
+    pub(crate) fn send_facts(&self, facts: &Value) -> Result<()> {
+        self.command("send facts to", Method::PUT, "/v1/node/facts", facts)
+    }
+
+    /// Which of these blobs the store lacks.
+    pub(crate) fn missing_blobs(&self, digests: Vec<Digest>) -> Result<Vec<Digest>> {
+        let mut missing = Vec::new();
+        for digests in digests.chunks(limits::MISSING_DIGESTS) {
+            let question = MissingBlobs { digests: digests.to_vec() };
+            let answer: MissingBlobs =
+                self.exchange("look for blobs at", Method::POST, "/v1/blobs/missing", Some(&question))?;
+            missing.extend(answer.digests);
+        }
+        Ok(missing)
+    }
+
+    /// Puts a blob. A file is streamed, and may be as large as the store takes.
+    pub(crate) fn put_blob(&self, blob: &BlobRef, bytes: BlobBytes<'_>) -> Result<()> {
+        let request = self.request(Method::PUT, &format!("/v1/blobs/{}", blob.digest));
+        let request = request.header(reqwest::header::CONTENT_LENGTH, blob.size);
+        self.runtime.block_on(async {
+            let body = match bytes {
+                BlobBytes::Memory(bytes) => reqwest::Body::from(bytes.to_vec()),
+                BlobBytes::File(path) => {
+                    tokio::fs::File::open(path).await.map_err(|error| Error::io("read", path.display(), &error))?.into()
+                }
+            };
+            self.send("put a blob to", request.body(body)).await.map(drop)
+        })
+    }
+
+    /// Publishes a revision.
+    pub(crate) fn publish(&self, manifest: &Manifest) -> Result<RevisionView> {
+        let path = format!("/v1/policies/{}/revisions", manifest.policy);
+        self.exchange("publish to", Method::POST, &path, Some(manifest))
+    }
+
+    /// Makes a revision live in a group.
+    pub(crate) fn assign(&self, policy: &str, group: &str, serial: u64) -> Result<()> {
+        let path = format!("/v1/policies/{policy}/groups/{group}");
+        self.command("make a revision live at", Method::PUT, &path, &GroupAssignment { serial })
+    }
+
+    /// Makes a join token.
+    pub(crate) fn join_token(&self, request: &JoinTokenRequest) -> Result<JoinToken> {
+        self.exchange("make a join token at", Method::POST, "/v1/tokens", Some(request))
+    }
+
+    /// All nodes.
+    pub(crate) fn nodes(&self) -> Result<Vec<NodeView>> {
+        let mut nodes = Vec::new();
+        let mut after = String::new();
+        loop {
+            let path = format!("/v1/nodes?after={after}");
+            let page: Page<NodeView> = self.exchange::<(), _>("list nodes at", Method::GET, &path, None)?;
+            nodes.extend(page.items);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(nodes),
+            }
+        }
+    }
+
+    /// Summaries of reports, newest first: one page.
+    pub(crate) fn reports(&self, filter: &ReportFilter) -> Result<Page<ReportSummary>> {
+        let request = self.request(Method::GET, "/v1/reports").query(filter).timeout(ANSWER);
+        let operation = "list reports at";
+        self.runtime.block_on(async {
+            let response = self.send(operation, request).await?;
+            self.document(operation, response).await
+        })
+    }
+
+    /// One report.
+    pub(crate) fn report(&self, run: RunId) -> Result<Report> {
+        self.exchange::<(), _>("get a report from", Method::GET, &format!("/v1/reports/{run}"), None)
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    fn exchange<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        operation: &str,
+        method: Method,
+        path: &str,
+        question: Option<&Q>,
+    ) -> Result<A> {
+        let mut request = self.request(method, path).timeout(ANSWER);
+        if let Some(question) = question {
+            request = request.json(question);
+        }
+        self.runtime.block_on(async {
+            let response = self.send(operation, request).await?;
+            self.document(operation, response).await
+        })
+    }
+
+    fn command<Q: Serialize>(&self, operation: &str, method: Method, path: &str, question: &Q) -> Result<()> {
+        let request = self.request(method, path).timeout(ANSWER).json(question);
+        self.runtime.block_on(async { self.send(operation, request).await.map(drop) })
+    }
+
+    async fn send(&self, operation: &str, request: RequestBuilder) -> Result<Response> {
+        let response = request.send().await.map_err(|error| self.broken(operation, &error))?;
+        if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
+            Ok(response)
+        } else {
+            Err(self.refused(operation, response).await)
+        }
+    }
+
+    async fn document<A: DeserializeOwned>(&self, operation: &str, mut response: Response) -> Result<A> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(operation, &error))? {
+            if body.len() + chunk.len() > limits::BODY_BYTES {
+                return Err(self.rubbish(operation, format!("the answer is longer than {} bytes", limits::BODY_BYTES)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| self.rubbish(operation, format!("the answer is not what it should be: {error}")))
+    }
+
+    fn rubbish(&self, operation: &str, cause: String) -> Error {
+        Error::new(ErrorKind::Failed, operation, &self.base, cause)
+            .with_hint("make sure that a converge store of a fitting version answers there, and nothing else")
+    }
+
+    /// The store did not answer, or stopped in the middle.
+    fn broken(&self, operation: &str, error: &reqwest::Error) -> Error {
+        let mut cause = error.without_url_text();
+        if error.is_timeout() {
+            cause = format!("no answer in time ({cause})");
+        }
+        let kind = if error.is_timeout() { ErrorKind::TimedOut } else { ErrorKind::Unavailable };
+        Error::new(kind, operation, &self.base, cause).with_hint("is the store running, and reachable from here?")
+    }
+
+    /// The store answered no.
+    async fn refused(&self, operation: &str, response: Response) -> Error {
+        let status = response.status();
+        let kind = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
+            StatusCode::NOT_FOUND => ErrorKind::NotFound,
+            StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST => ErrorKind::Invalid,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Busy,
+            _ => ErrorKind::Failed,
+        };
+        let cause = match self.document::<Problem>(operation, response).await {
+            Ok(problem) => problem.detail.unwrap_or(problem.title),
+            Err(_) => format!("it answered {status}"),
+        };
+        Error::new(kind, operation, &self.base, cause)
+    }
+}
+
+/// Says what went wrong without the URL, which [`Error`]'s subject has already.
+trait WithoutUrl {
+    fn without_url_text(&self) -> String;
+}
+
+impl WithoutUrl for reqwest::Error {
+    fn without_url_text(&self) -> String {
+        let mut innermost: &dyn std::error::Error = self;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        innermost.to_string()
+    }
+}

@@ -1,0 +1,35 @@
+//! The machine's clocks, and identities that come from them and from the kernel's randomness.
+#![expect(clippy::disallowed_methods, reason = "the one place where the time is asked for")]
+
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use converge_model::{Clock, Error, ErrorKind, Result, RunId, Timestamp};
+
+/// The machine's clocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MachineClock;
+
+impl Clock for MachineClock {
+    fn now(&self) -> Timestamp {
+        // A clock before 1970 is a broken one; 1970 is as good as any for it.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn monotonic_micros(&self) -> u64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let since = START.get_or_init(Instant::now).elapsed();
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The identity of a run that begins now.
+///
+/// # Errors
+/// Where the kernel has no randomness to give.
+pub(crate) fn new_run(clock: &dyn Clock) -> Result<RunId> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Error::new(ErrorKind::Unavailable, "name", "the run", error))?;
+    Ok(RunId::new(clock.now().0, u128::from_ne_bytes(random)))
+}

@@ -1,0 +1,15 @@
+//! One file a command.
+
+pub(crate) mod check;
+pub(crate) mod compile;
+pub(crate) mod demo;
+pub(crate) mod enroll;
+pub(crate) mod facts;
+pub(crate) mod init;
+pub(crate) mod nodes;
+pub(crate) mod plan;
+pub(crate) mod publish;
+pub(crate) mod report;
+pub(crate) mod schema;
+pub(crate) mod store;
+pub(crate) mod token;

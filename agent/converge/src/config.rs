@@ -1,0 +1,120 @@
+//! What the agent is told by files in its configuration directory, and by its environment.
+//!
+//! - `agent.toml`: what an operator sets. All of it is optional.
+//! - `node.toml`: who this node is at its store. Written by `converge enroll`; holds the node's token, so only root reads it.
+
+use std::path::{Path, PathBuf};
+
+use converge_model::{Error, ErrorKind, Result, Span};
+use converge_system::linux::durable;
+use serde::{Deserialize, Serialize};
+
+/// The longest configuration file that is read, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// `agent.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AgentConfig {
+    /// How often the daemon converges.
+    pub interval: Span,
+    /// After how long a run is ended, with a whole report.
+    pub deadline: Option<Span>,
+    /// How many bytes of reports are kept for a store that cannot be reached.
+    pub spool_bytes: u64,
+    /// How many of its own reports the machine keeps.
+    pub keep_reports: usize,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self { interval: Span::seconds(30 * 60), deadline: None, spool_bytes: 64 << 20, keep_reports: 50 }
+    }
+}
+
+/// `node.toml`: who this node is at its store.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeIdentity {
+    /// The store's address.
+    pub store: String,
+    /// The node's name.
+    pub name: String,
+    /// What it authorizes itself with.
+    pub token: String,
+}
+
+impl std::fmt::Debug for NodeIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeIdentity").field("store", &self.store).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The configuration directory.
+#[derive(Clone, Debug)]
+pub(crate) struct ConfigDir(PathBuf);
+
+impl ConfigDir {
+    /// The directory at `path`, which need not exist.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Where the admin's own facts are.
+    pub(crate) fn facts_directory(&self) -> PathBuf {
+        self.0.join("facts.d")
+    }
+
+    /// Where the node's identity is.
+    pub(crate) fn node_file(&self) -> PathBuf {
+        self.0.join("node.toml")
+    }
+
+    /// What `agent.toml` says; the defaults where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or says what it must not.
+    pub(crate) fn agent(&self) -> Result<AgentConfig> {
+        Ok(read_toml(&self.0.join("agent.toml"))?.unwrap_or_default())
+    }
+
+    /// Who this node is; nothing where it never enrolled.
+    ///
+    /// # Errors
+    /// Where `node.toml` cannot be read, or is not one.
+    pub(crate) fn node(&self) -> Result<Option<NodeIdentity>> {
+        read_toml(&self.node_file())
+    }
+
+    /// The error that this machine is no node.
+    pub(crate) fn not_a_node(&self) -> Error {
+        let cause = format!("this machine is no node of a store ({} is not there)", self.node_file().display());
+        Error::new(ErrorKind::Invalid, "find", "the policy of this machine", cause)
+            .with_hint("enrol it with `converge enroll`, or name a policy with --policy")
+    }
+
+    /// Writes who this node is, readable for root only.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn write_node(&self, identity: &NodeIdentity) -> Result<()> {
+        let body = toml::to_string(identity)
+            .map_err(|error| Error::new(ErrorKind::Failed, "write", self.node_file().display(), error))?;
+        let text = format!("# Written by `converge enroll`. The token is a secret.\n{body}");
+        durable::create_directory(&self.0, 0o755)?;
+        durable::write(&self.node_file(), text.as_bytes(), 0o600)
+    }
+}
+
+/// A TOML file as a value; nothing where there is none.
+///
+/// # Errors
+/// Where it cannot be read, or does not hold a `T`.
+pub(crate) fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let Some(bytes) = durable::read(path, LONGEST)? else { return Ok(None) };
+    let wrong = |cause: String| {
+        Error::new(ErrorKind::Invalid, "read", path.display(), cause).with_hint("mend the file, or remove it")
+    };
+    let text = String::from_utf8(bytes).map_err(|error| wrong(error.to_string()))?;
+    toml::from_str(&text).map(Some).map_err(|error| wrong(error.to_string().trim_end().to_owned()))
+}

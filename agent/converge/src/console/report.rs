@@ -1,0 +1,139 @@
+//! A report as text: what a run prints while it goes, and what `converge report` prints afterwards, are the same lines.
+
+use converge_model::report::{NotificationReport, ReportedError};
+use converge_model::{Change, ChangeKind, Outcome, Report, ResourceId, ResourceReport, Shown};
+
+use super::words::{counts, millis, moment};
+use super::{BAD, DIM, GOOD, NOTE, STRONG, styled};
+
+/// The sign and style of an outcome.
+fn sign(outcome: Outcome) -> (&'static str, anstyle::Style) {
+    match outcome {
+        Outcome::UpToDate => (" ", DIM),
+        Outcome::Updated => ("+", GOOD),
+        Outcome::WouldUpdate => ("~", NOTE),
+        Outcome::Skipped => ("-", DIM),
+        Outcome::Failed => ("!", BAD),
+        Outcome::Unprocessed => ("?", NOTE),
+    }
+}
+
+/// One resource: a line, and lines below it for what there is to say.
+pub(crate) fn resource(resource: &ResourceReport) -> String {
+    let (sign, style) = sign(resource.outcome);
+    let mut text = styled(style, format_args!("{sign} {:<12} {}", resource.outcome, resource.id));
+    if resource.audit {
+        text.push_str(" (audit)");
+    }
+    if resource.ignored {
+        text.push_str(" (ignored)");
+    }
+    if let Some(reason) = &resource.reason {
+        text.push_str(&format!("  {}", styled(DIM, reason)));
+    }
+    for change in &resource.changes {
+        text.push_str(&change_lines(change));
+    }
+    for assumption in &resource.assumptions {
+        text.push_str(&format!("\n      {} {assumption}", styled(NOTE, "assuming:")));
+    }
+    if let Some(error) = &resource.error {
+        text.push_str(&error_lines(error));
+        if let Some(origin) = &resource.origin {
+            let place = format!("declared at {}:{} ({})", origin.file, origin.line, origin.recipe);
+            text.push_str(&format!("\n      {}", styled(DIM, place)));
+        }
+    }
+    text
+}
+
+fn change_lines(change: &Change) -> String {
+    let property = &change.property;
+    if let Some(diff) = &change.diff {
+        let lines: String = diff.lines().map(|line| format!("\n        {}", diff_line(line))).collect();
+        return format!("\n      {property}:{lines}");
+    }
+    match (&change.from, &change.to, change.kind) {
+        (_, to, ChangeKind::Act) => format!("\n      {property}: {}", one_line(to)),
+        (Shown::Absent, to, ChangeKind::State) => format!("\n      {property}: {}", one_line(to)),
+        (from, to, ChangeKind::State) => format!("\n      {property}: {} → {}", one_line(from), one_line(to)),
+    }
+}
+
+fn diff_line(line: &str) -> String {
+    match line.as_bytes().first() {
+        Some(b'+') => styled(GOOD, line),
+        Some(b'-') => styled(BAD, line),
+        Some(b'@') => styled(DIM, line),
+        _ => line.to_owned(),
+    }
+}
+
+/// One side of a change on one line, whatever it holds.
+fn one_line(shown: &Shown) -> String {
+    const LONGEST: usize = 100;
+    let text: String = shown.to_string().chars().map(|c| if c.is_control() { '␊' } else { c }).collect();
+    if text.chars().count() > LONGEST { format!("{}…", text.chars().take(LONGEST).collect::<String>()) } else { text }
+}
+
+fn error_lines(error: &ReportedError) -> String {
+    let mut text = format!("\n      {}", styled(BAD, error.message.replace('\n', "\n      ")));
+    if let Some(hint) = &error.hint {
+        text.push_str(&format!("\n      {} {hint}", styled(GOOD, "help:")));
+    }
+    text
+}
+
+/// One notification as it happens: a line, and why it failed.
+pub(crate) fn notified(target: &ResourceId, action: &str, outcome: Outcome, error: Option<&ReportedError>) -> String {
+    let (sign, style) = sign(outcome);
+    let what = styled(style, format_args!("{sign} {outcome:<12} {action} of {target}"));
+    what + &error.map(error_lines).unwrap_or_default()
+}
+
+/// One notification of a report: a line that also says who asked, and why it failed.
+fn notification(notification: &NotificationReport) -> String {
+    let (sign, style) = sign(notification.outcome);
+    let what = format!("{sign} {:<12} {} of {}", notification.outcome, notification.action, notification.target);
+    let sources: Vec<String> = notification.sources.iter().take(3).map(ToString::to_string).collect();
+    let asked = match (sources.len(), notification.sources.len() - sources.len()) {
+        (0, _) => "left over from an earlier run".to_owned(),
+        (_, 0) => format!("asked by {}", sources.join(", ")),
+        (_, more) => format!("asked by {} and {more} more", sources.join(", ")),
+    };
+    let error = notification.error.as_ref().map(error_lines).unwrap_or_default();
+    format!("{}  {}{error}", styled(style, what), styled(DIM, asked))
+}
+
+/// The last lines of a run: how it ended, how many resources ended how, how long it took.
+pub(crate) fn summary(report: &Report) -> String {
+    let style = if report.conclusion.is_success() { GOOD } else { BAD };
+    let passes = if report.passes > 1 { format!(", {} passes", report.passes) } else { String::new() };
+    let mut text: String =
+        report.remarks.iter().map(|remark| format!("{} {remark}\n", styled(NOTE, "remark:"))).collect();
+    if let converge_model::report::Conclusion::NotStarted { error } = &report.conclusion {
+        text.push_str(&format!("{}\n", error_lines(error).trim_start()));
+    }
+    let ended = match report.mode {
+        converge_model::report::Mode::Plan => format!("plan {}", report.conclusion.words()),
+        converge_model::report::Mode::Apply => report.conclusion.words().to_owned(),
+    };
+    text + &format!("{}: {} in {}{passes}", styled(style, ended), counts(&report.counts), millis(report.millis))
+}
+
+/// A whole report.
+pub(crate) fn whole(report: &Report) -> String {
+    let revision = report.revision.map(|serial| format!(" revision {serial}")).unwrap_or_default();
+    let mut text = format!("{}\n", styled(STRONG, format_args!("run {}", report.run)));
+    let node = if report.node.is_empty() { "this machine" } else { &report.node };
+    text.push_str(&format!("{node}, policy {}{revision}, {} UTC\n\n", report.policy, moment(report.started)));
+    for entry in report.resources.iter().filter(|entry| entry.outcome != Outcome::UpToDate) {
+        text.push_str(&resource(entry));
+        text.push('\n');
+    }
+    for entry in &report.notifications {
+        text.push_str(&notification(entry));
+        text.push('\n');
+    }
+    text + &summary(report)
+}

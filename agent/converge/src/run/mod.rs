@@ -1,0 +1,191 @@
+//! One run of this machine, from the policy to the report that nobody can lose.
+
+mod passes;
+pub(crate) mod policy;
+pub(crate) mod signals;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use converge_engine::{Journal, Recovery};
+use converge_model::report::{Conclusion, Mode, REPORT_FORMAT, ReportedError};
+use converge_model::{Cancel, Clock, Error, Report, RunId};
+use converge_system::linux::lock::RunLock;
+
+use crate::cli::CommonArgs;
+use crate::clock::{MachineClock, new_run};
+use crate::config::{AgentConfig, ConfigDir};
+use crate::console::{Console, error_text};
+use crate::failure::Outcome;
+use crate::state::StateDir;
+use crate::state::journal::FileJournal;
+use crate::state::reports::LocalReports;
+use crate::state::spool::Spool;
+use policy::{PolicyChoice, PolicySource, Prepared, StorePolicy};
+
+pub(crate) use passes::Pass;
+
+/// This machine, as an agent on it sees itself.
+pub(crate) struct Agent {
+    /// Its configuration directory.
+    pub config_dir: ConfigDir,
+    /// What `agent.toml` says.
+    pub config: AgentConfig,
+    /// What it remembers.
+    pub state: StateDir,
+    /// Where it prints.
+    pub console: Console,
+    /// Whether it should stop.
+    pub cancel: Cancel,
+}
+
+/// How long a run may wait, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// For another run on this machine to end.
+    pub lock_wait: Duration,
+    /// For all of it.
+    pub deadline: Option<Duration>,
+}
+
+impl Agent {
+    /// The agent that the flags ask for. Signals end its runs from here on.
+    ///
+    /// # Errors
+    /// Where its configuration is wrong, or its state directory cannot be used.
+    pub(crate) fn open(common: &CommonArgs, console: Console) -> Outcome<Self> {
+        let config_dir = ConfigDir::new(&common.config_dir);
+        let config = config_dir.agent()?;
+        let state = StateDir::open(&common.state_dir)?;
+        let cancel = Cancel::new();
+        signals::end_runs(&cancel)?;
+        Ok(Self { config_dir, config, state, console, cancel })
+    }
+
+    /// Converges once: takes the lock, settles what an earlier run left, runs, and puts the report where it cannot be lost.
+    ///
+    /// # Errors
+    /// Where there was no run to report: the lock was not to be had, or the machine's own state cannot be written.
+    pub(crate) fn converge(&self, choice: PolicyChoice, limits: Limits) -> Outcome<Report> {
+        let source = self.source(choice)?;
+        let started = MachineClock.now();
+        let holder = format!("converge, since {} UTC", crate::console::words::moment(started));
+        let _lock = RunLock::take(&self.state.lock_file(), &holder, limits.lock_wait, &self.cancel)?;
+        let journal = FileJournal::new(&self.state);
+        let store = source.store();
+        let mut remarks = Vec::new();
+        self.report_what_was_cut_off(&journal, store, &mut remarks)?;
+
+        let run = new_run(&MachineClock)?;
+        let outcome = source.prepare(&mut remarks).and_then(|prepared| {
+            let pass = Pass { agent: self, journal: &journal, run, mode: Mode::Apply, deadline: limits.deadline };
+            pass.converge(&prepared)
+        });
+        let (mut report, ledger) = match outcome {
+            Ok(done) => done,
+            Err(error) => (self.not_started(run, &source, &error), None),
+        };
+        remarks.append(&mut report.remarks);
+        report.remarks = remarks;
+        if let (Some(store), false) = (store, report.conclusion.is_success()) {
+            store.drop_damaged(&mut report.remarks);
+        }
+        if let Some(ledger) = ledger {
+            self.ledger().save(&ledger)?;
+        }
+        self.keep(&report, store)?;
+        converge_engine::settle(&journal)?;
+        Ok(report)
+    }
+
+    /// What a run would change.
+    ///
+    /// # Errors
+    /// Where the policy is not to be had, or cannot be bound.
+    pub(crate) fn plan(&self, choice: PolicyChoice) -> Outcome<Report> {
+        let mut remarks = Vec::new();
+        let prepared = self.prepare(choice, &mut remarks)?;
+        let journal = FileJournal::new(&self.state);
+        let pass =
+            Pass { agent: self, journal: &journal, run: new_run(&MachineClock)?, mode: Mode::Plan, deadline: None };
+        let (mut report, _) = pass.converge(&prepared)?;
+        remarks.append(&mut report.remarks);
+        report.remarks = remarks;
+        Ok(report)
+    }
+
+    /// The policy, ready to be bound.
+    ///
+    /// # Errors
+    /// Where it is not to be had.
+    pub(crate) fn prepare(&self, choice: PolicyChoice, remarks: &mut Vec<String>) -> Outcome<Prepared> {
+        Ok(self.source(choice)?.prepare(remarks)?)
+    }
+
+    fn source(&self, choice: PolicyChoice) -> Outcome<PolicySource> {
+        match choice {
+            PolicyChoice::Local(local) => Ok(PolicySource::Local(local)),
+            PolicyChoice::Store => match self.config_dir.node()? {
+                Some(identity) => Ok(PolicySource::Store(Arc::new(StorePolicy::new(identity, &self.state)?))),
+                None => Err(self.config_dir.not_a_node().into()),
+            },
+        }
+    }
+
+    fn ledger(&self) -> crate::state::ledger::FileLedger {
+        crate::state::ledger::FileLedger::new(&self.state)
+    }
+
+    /// A run that was killed has a report too: this one writes it.
+    fn report_what_was_cut_off(
+        &self,
+        journal: &FileJournal,
+        store: Option<&Arc<StorePolicy>>,
+        remarks: &mut Vec<String>,
+    ) -> Outcome {
+        let recovery = Recovery::replay(&journal.load()?);
+        for report in &recovery.reports {
+            remarks.push(format!("run {} {}; its report was pieced together", report.run, report.conclusion.words()));
+            self.keep(report, store)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a report among the machine's own, and on its way to the store.
+    fn keep(&self, report: &Report, store: Option<&Arc<StorePolicy>>) -> Outcome {
+        LocalReports::new(&self.state, self.config.keep_reports).add(report)?;
+        let Some(store) = store else { return Ok(()) };
+        let spool = Spool::new(&self.state, self.config.spool_bytes);
+        spool.add(report.clone())?;
+        let mut remarks = Vec::new();
+        if let Err(error) = spool.send(store.client(), &mut remarks) {
+            self.console
+                .note(format_args!("{}\nthe report is queued, and is sent with the next run", error_text(&error)));
+        }
+        for remark in remarks {
+            self.console.note(remark);
+        }
+        Ok(())
+    }
+
+    /// The report of a run that never came to converging.
+    fn not_started(&self, run: RunId, source: &PolicySource, error: &Error) -> Report {
+        let (node, policy) = source.names();
+        Report {
+            format: REPORT_FORMAT,
+            run,
+            node,
+            policy,
+            revision: None,
+            mode: Mode::Apply,
+            started: MachineClock.now(),
+            millis: 0,
+            conclusion: Conclusion::NotStarted { error: ReportedError::from(error) },
+            passes: 0,
+            counts: Default::default(),
+            resources: Vec::new(),
+            notifications: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Facts → catalog → engine, and once more where the run changed the facts.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use converge_engine::{Journal, Ledger, RunRequest};
+use converge_model::report::{Conclusion, Mode};
+use converge_model::{Catalog, Clock, Error, ErrorKind, Outcome, Report, Result, RunId, System, Value};
+use converge_policy::bind::{BindInput, bind};
+use converge_system::linux::{LinuxSystem, Options, facts};
+use converge_system::overlay::Overlay;
+
+use super::Agent;
+use super::policy::Prepared;
+use crate::clock::MachineClock;
+use crate::console::run::RunConsole;
+
+/// How often the graph is bound at most: facts that never settle must not keep a run going.
+const MOST_PASSES: u32 = 3;
+
+/// One run over a policy that is ready.
+pub(crate) struct Pass<'a> {
+    /// The agent.
+    pub agent: &'a Agent,
+    /// The journal.
+    pub journal: &'a dyn Journal,
+    /// The run.
+    pub run: RunId,
+    /// Whether it applies or plans.
+    pub mode: Mode,
+    /// How long it may take.
+    pub deadline: Option<Duration>,
+}
+
+impl Pass<'_> {
+    /// Converges, or plans. The ledger that comes with the report is to be saved.
+    ///
+    /// # Errors
+    /// Where there was nothing to converge: the graph cannot be bound, or the machine cannot be opened.
+    pub(crate) fn converge(&self, prepared: &Prepared) -> Result<(Report, Option<Ledger>)> {
+        let started = MachineClock.monotonic_micros();
+        let facts_directory = self.agent.config_dir.facts_directory();
+        let (mut facts, mut remarks) = facts::gather(&facts_directory);
+        let mut catalog = self.bind(prepared, &facts)?;
+        let machine = LinuxSystem::new(Options {
+            root: "/".into(),
+            blobs: Arc::clone(&prepared.blobs),
+            cancel: self.agent.cancel.clone(),
+        })?;
+        let overlay;
+        let system: &dyn System = match self.mode {
+            Mode::Apply => &machine,
+            Mode::Plan => {
+                overlay = Overlay::new(&machine);
+                &overlay
+            }
+        };
+        let mut whole: Option<(Report, Option<Ledger>)> = None;
+        loop {
+            let done =
+                self.pass(prepared, &catalog, system, started, whole.as_ref().and_then(|(_, ledger)| ledger.as_ref()));
+            let (report, ledger) = merge(whole.take(), done);
+            let finished = matches!(report.conclusion, Conclusion::Succeeded | Conclusion::Failed);
+            let again = self.mode == Mode::Apply && finished && report.has_changes() && report.passes < MOST_PASSES;
+            whole = Some((report, ledger));
+            if !again {
+                break;
+            }
+            let changed = facts::gather(&facts_directory);
+            if changed.0 == facts {
+                break;
+            }
+            (facts, remarks) = changed;
+            let rebound = self.bind(prepared, &facts)?;
+            if rebound == catalog {
+                break;
+            }
+            catalog = rebound;
+        }
+        let (mut report, ledger) =
+            whole.ok_or_else(|| Error::new(ErrorKind::Failed, "run", "the engine", "no pass ended"))?;
+        report.millis = MachineClock.monotonic_micros().saturating_sub(started) / 1_000;
+        report.remarks.append(&mut remarks);
+        self.tell_facts(prepared, &facts, &mut report);
+        Ok((report, ledger))
+    }
+
+    fn bind(&self, prepared: &Prepared, facts: &Value) -> Result<Catalog> {
+        let input = BindInput {
+            facts: facts.clone(),
+            node: prepared.node.clone(),
+            node_attributes: prepared.attributes.clone(),
+        };
+        let blobs = PolicyBlobs(&*prepared.blobs);
+        bind(&prepared.graph, &input, &blobs, converge_kinds::registry()).map(|bound| bound.catalog).map_err(|found| {
+            let causes: Vec<String> = found.iter().map(ToString::to_string).collect();
+            let subject = format!("policy {} to node {}", prepared.graph.policy, prepared.node.name);
+            Error::new(ErrorKind::Invalid, "bind", subject, causes.join("\n"))
+        })
+    }
+
+    fn pass(
+        &self,
+        prepared: &Prepared,
+        catalog: &Catalog,
+        system: &dyn System,
+        started: u64,
+        ledger: Option<&Ledger>,
+    ) -> (Report, Option<Ledger>) {
+        let elapsed = Duration::from_micros(MachineClock.monotonic_micros().saturating_sub(started));
+        let saved = self.agent.ledger();
+        let result = converge_engine::run(&RunRequest {
+            run: self.run,
+            node: &prepared.node.name,
+            revision: prepared.revision,
+            mode: self.mode,
+            catalog,
+            kinds: converge_kinds::registry(),
+            system,
+            journal: self.journal,
+            ledger: match ledger {
+                Some(ledger) => ledger,
+                None => &saved,
+            },
+            clock: &MachineClock,
+            events: &RunConsole::new(self.agent.console),
+            cancel: &self.agent.cancel,
+            deadline: self.deadline.map(|deadline| deadline.saturating_sub(elapsed)),
+        });
+        (result.report, result.ledger)
+    }
+
+    /// Lets the store know the facts, where one is asked for the policy. A store in trouble is no reason to fail a run.
+    fn tell_facts(&self, prepared: &Prepared, facts: &Value, report: &mut Report) {
+        if self.mode == Mode::Plan {
+            return;
+        }
+        if let Some(Err(error)) = prepared.store.as_ref().map(|store| store.tell_facts(facts)) {
+            report.remarks.push(error.to_string());
+        }
+    }
+}
+
+/// Two passes as one report: what a resource became in the earlier pass counts unless the later one changed it again.
+fn merge(earlier: Option<(Report, Option<Ledger>)>, later: (Report, Option<Ledger>)) -> (Report, Option<Ledger>) {
+    let Some((before, ledger)) = earlier else { return later };
+    let (mut report, later_ledger) = later;
+    for resource in before.resources {
+        match report.resources.iter_mut().find(|other| other.id == resource.id) {
+            Some(other) if other.outcome == Outcome::UpToDate => *other = resource,
+            Some(_) => {}
+            None => report.resources.push(resource),
+        }
+    }
+    report.counts.clear();
+    for resource in &report.resources {
+        *report.counts.entry(resource.outcome).or_default() += 1;
+    }
+    report.notifications.splice(0..0, before.notifications);
+    report.remarks.splice(0..0, before.remarks);
+    report.passes = before.passes + 1;
+    report.started = before.started;
+    if before.conclusion == Conclusion::Failed && report.resources.iter().any(is_failure) {
+        report.conclusion = Conclusion::Failed;
+    }
+    (report, later_ledger.or(ledger))
+}
+
+fn is_failure(resource: &converge_model::ResourceReport) -> bool {
+    resource.outcome == Outcome::Failed && !resource.ignored
+}
+
+/// The policy's blobs, as binding reads them.
+struct PolicyBlobs<'a>(&'a dyn converge_system::BlobSource);
+
+impl converge_policy::bind::BlobReader for PolicyBlobs<'_> {
+    fn read(&self, blob: &converge_model::BlobRef) -> Result<Vec<u8>> {
+        converge_system::blobs::read_content(self.0, &converge_model::Content::Blob(*blob), blob.size)
+    }
+}

@@ -1,0 +1,334 @@
+//! Where the policy of a run comes from: a policy repository, a compiled graph, or the store; and what goes on without it.
+
+use std::collections::BTreeSet;
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use converge_model::{BlobRef, Digest, Error, ErrorKind, Graph, Result, Value};
+use converge_policy::attribute::NodeAttributes;
+use converge_policy::bind::NodeIdentity as BoundNode;
+use converge_protocol::Assignment;
+use converge_system::linux::{durable, facts};
+use converge_system::{BlobSource, NoBlobs};
+
+use crate::cli::PolicyArgs;
+use crate::client::{BlobBytes, CheckIn, StoreClient};
+use crate::commands::compile::{Compilation, GRAPH_FILE};
+use crate::config::NodeIdentity;
+use crate::console::Console;
+use crate::failure::{Failure, Outcome};
+use crate::repository;
+use crate::state::StateDir;
+use crate::state::assignment::{Remembered, facts_word};
+use crate::state::cache::BlobCache;
+
+/// The longest graph document, in bytes.
+const LONGEST_GRAPH: u64 = 1 << 30;
+
+/// Which policy is wanted.
+pub(crate) enum PolicyChoice {
+    /// What the store says.
+    Store,
+    /// One from this machine's disk.
+    Local(Box<LocalPolicy>),
+}
+
+impl PolicyChoice {
+    /// What the flags ask for. A policy repository is compiled here, so that what is wrong with it is said at once.
+    ///
+    /// # Errors
+    /// Where the path leads to no policy, or the repository is wrong.
+    pub(crate) fn new(args: &PolicyArgs, console: Console) -> Outcome<Self> {
+        let Some(path) = &args.policy else { return Ok(PolicyChoice::Store) };
+        let source = if path.extension().is_some_and(|ending| ending == "json") {
+            Compiled::read(path)?
+        } else {
+            Compiled::compile(path, console)?
+        };
+        let name = match &args.node {
+            Some(name) => name.clone(),
+            None => facts::hostname()?,
+        };
+        let node = BoundNode { name, policy: source.graph.policy.clone(), group: args.group.clone(), tags: Vec::new() };
+        Ok(PolicyChoice::Local(Box::new(LocalPolicy { source, node })))
+    }
+
+    /// A policy that was compiled in this process, for the node called so.
+    pub(crate) fn of_compilation(compilation: Compilation, node: &str) -> Self {
+        let node =
+            BoundNode { name: node.to_owned(), policy: compilation.graph.policy.clone(), ..BoundNode::default() };
+        PolicyChoice::Local(Box::new(LocalPolicy { source: Compiled::of(compilation), node }))
+    }
+}
+
+/// Where a run gets its policy from.
+pub(crate) enum PolicySource {
+    /// The store that this node belongs to.
+    Store(Arc<StorePolicy>),
+    /// This machine's disk.
+    Local(Box<LocalPolicy>),
+}
+
+impl PolicySource {
+    /// The store, where the policy comes from one.
+    pub(crate) fn store(&self) -> Option<&Arc<StorePolicy>> {
+        match self {
+            PolicySource::Store(store) => Some(store),
+            PolicySource::Local(_) => None,
+        }
+    }
+
+    /// The policy, ready to be bound. What an operator should know of how it was had is added to `remarks`.
+    ///
+    /// # Errors
+    /// Where it is not to be had.
+    pub(crate) fn prepare(&self, remarks: &mut Vec<String>) -> Result<Prepared> {
+        match self {
+            PolicySource::Store(store) => store.prepare(remarks),
+            PolicySource::Local(local) => Ok(local.prepare()),
+        }
+    }
+
+    /// The names of the node and of the policy, as far as they are known without asking anybody.
+    pub(crate) fn names(&self) -> (String, String) {
+        match self {
+            PolicySource::Store(store) => {
+                let last = Remembered::load(&store.state, &store.identity.store);
+                (store.identity.name.clone(), last.map(|last| last.assignment.policy).unwrap_or_default())
+            }
+            PolicySource::Local(local) => (local.node.name.clone(), local.node.policy.clone()),
+        }
+    }
+}
+
+/// A policy that is ready to be bound.
+pub(crate) struct Prepared {
+    /// What is to be bound.
+    pub graph: Arc<Graph>,
+    /// Where its blobs are.
+    pub blobs: Arc<dyn BlobSource>,
+    /// For whom.
+    pub node: BoundNode,
+    /// Node-settable attributes, as the store has them.
+    pub attributes: NodeAttributes,
+    /// The revision, where it came from a store.
+    pub revision: Option<u64>,
+    /// The store, where it came from one.
+    pub store: Option<Arc<StorePolicy>>,
+}
+
+/// A policy from this machine's disk.
+pub(crate) struct LocalPolicy {
+    source: Compiled,
+    node: BoundNode,
+}
+
+struct Compiled {
+    graph: Arc<Graph>,
+    blobs: Arc<dyn BlobSource>,
+}
+
+impl LocalPolicy {
+    fn prepare(&self) -> Prepared {
+        Prepared {
+            graph: self.source.graph.clone(),
+            blobs: self.source.blobs.clone(),
+            node: self.node.clone(),
+            attributes: NodeAttributes::default(),
+            revision: None,
+            store: None,
+        }
+    }
+}
+
+impl Compiled {
+    /// Compiles a policy file of a policy repository.
+    fn compile(path: &Path, console: Console) -> Outcome<Self> {
+        Ok(Self::of(Compilation::of_file(path, console)?))
+    }
+
+    fn of(compilation: Compilation) -> Self {
+        Self { graph: Arc::new(compilation.graph.clone()), blobs: Arc::new(compilation) }
+    }
+
+    /// Reads a compiled graph, with its blobs in the directory beside it.
+    fn read(path: &Path) -> Outcome<Self> {
+        let bytes = durable::read(path, LONGEST_GRAPH)?.ok_or_else(|| {
+            Failure::input("read", path.display(), "it is not there")
+                .with_hint(format!("name a policy file, or a {GRAPH_FILE} that `converge compile` wrote"))
+        })?;
+        let blobs = path.parent().map(|directory| directory.join("blobs"));
+        let blobs: Arc<dyn BlobSource> = match blobs {
+            Some(directory) => Arc::new(DirectoryBlobs(directory)),
+            None => Arc::new(NoBlobs),
+        };
+        Ok(Self { graph: Arc::new(Graph::from_bytes(&bytes)?), blobs })
+    }
+}
+
+/// Blobs of a policy that was compiled in this process.
+impl BlobSource for Compilation {
+    fn open(&self, digest: &Digest) -> Result<Box<dyn Read + Send>> {
+        match self.bytes(digest) {
+            Ok(BlobBytes::Memory(bytes)) => Ok(Box::new(Cursor::new(bytes.to_vec()))),
+            Ok(BlobBytes::File(path)) => repository::open(path),
+            Err(_) => NoBlobs.open(digest),
+        }
+    }
+}
+
+/// Blobs in a directory, each under its digest.
+struct DirectoryBlobs(PathBuf);
+
+impl BlobSource for DirectoryBlobs {
+    fn open(&self, digest: &Digest) -> Result<Box<dyn Read + Send>> {
+        repository::open(&self.0.join(digest.to_string()))
+    }
+}
+
+/// What the store says this node should run.
+pub(crate) struct StorePolicy {
+    client: StoreClient,
+    identity: NodeIdentity,
+    state: StateDir,
+    cache: BlobCache,
+}
+
+impl StorePolicy {
+    /// The store of the node called so.
+    ///
+    /// # Errors
+    /// Where its address is none, or the cache cannot be used.
+    pub(crate) fn new(identity: NodeIdentity, state: &StateDir) -> Result<Self> {
+        let client = StoreClient::new(&identity.store, Some(identity.token.clone()))?;
+        Ok(Self { client, identity, state: state.clone(), cache: BlobCache::open(state)? })
+    }
+
+    /// The store.
+    pub(crate) fn client(&self) -> &StoreClient {
+        &self.client
+    }
+
+    /// Asks the store what to run and gets what is missing; where it cannot be reached, goes on with what it said last,
+    /// and says so in `remarks`.
+    ///
+    /// # Errors
+    /// Where neither the store nor the cache has a whole policy.
+    pub(crate) fn prepare(self: &Arc<Self>, remarks: &mut Vec<String>) -> Result<Prepared> {
+        let last = Remembered::load(&self.state, &self.identity.store);
+        let current =
+            match self.ask(last.as_ref()).and_then(|current| self.fetch(&current).map(|graph| (current, graph))) {
+                Ok(current) => current,
+                Err(error) => {
+                    let Some(last) = last else { return Err(error) };
+                    // What the store had to say does not matter where the last policy is not whole either.
+                    let graph = self.graph(&last.assignment).map_err(|_| error.clone())?;
+                    remarks.push(format!("{error}; this run converges the policy that the store gave last"));
+                    (last.assignment, graph)
+                }
+            };
+        let (assignment, graph) = current;
+        Ok(Prepared {
+            node: BoundNode {
+                name: assignment.name.clone(),
+                policy: assignment.policy.clone(),
+                group: Some(assignment.group.clone()),
+                tags: assignment.tags.clone(),
+            },
+            revision: assignment.revision.as_ref().map(|revision| revision.serial),
+            attributes: assignment.attributes,
+            graph: Arc::new(graph),
+            blobs: Arc::new(self.cache.clone()),
+            store: Some(Arc::clone(self)),
+        })
+    }
+
+    /// Tells the store the node's facts, where it does not have them.
+    ///
+    /// # Errors
+    /// Where the store does not take them, or that it did cannot be remembered.
+    pub(crate) fn tell_facts(&self, facts: &Value) -> Result<()> {
+        let Some(mut last) = Remembered::load(&self.state, &self.identity.store) else { return Ok(()) };
+        let word = facts_word(facts);
+        if last.facts == word {
+            return Ok(());
+        }
+        self.client.send_facts(facts)?;
+        last.facts = word;
+        last.save(&self.state)
+    }
+
+    /// After a run that failed: lets go of cached blobs that are damaged, so that the next run gets them anew.
+    pub(crate) fn drop_damaged(&self, remarks: &mut Vec<String>) {
+        match self.cache.drop_damaged() {
+            Ok(0) => {}
+            Ok(count) => {
+                remarks.push(format!("{count} damaged files of the policy were dropped; the next run gets them anew"))
+            }
+            Err(error) => remarks.push(error.to_string()),
+        }
+    }
+
+    fn ask(&self, last: Option<&Remembered>) -> Result<Assignment> {
+        let etag = last.and_then(|last| last.etag.as_deref());
+        match (self.client.check_in(etag)?, last) {
+            (CheckIn::Unchanged, Some(last)) => Ok(last.assignment.clone()),
+            (CheckIn::Unchanged, None) => {
+                let cause = "it says that nothing changed, but was never asked before";
+                Err(Error::new(ErrorKind::Failed, "check in at", self.client.base(), cause))
+            }
+            (CheckIn::Assigned(assignment, etag), last) => {
+                // Remembered only once all of it is here, so that what goes on without the store is whole.
+                self.fetch(&assignment)?;
+                let facts = last.and_then(|last| last.facts.clone());
+                let store = self.identity.store.clone();
+                Remembered { store, assignment: (*assignment).clone(), etag, facts }.save(&self.state)?;
+                Ok(*assignment)
+            }
+        }
+    }
+
+    /// Gets every blob of a policy that is not in the cache, and lets go of what no longer belongs to one.
+    fn fetch(&self, assignment: &Assignment) -> Result<Graph> {
+        let graph_blob = self.graph_blob(assignment)?;
+        let fresh = self.get(&graph_blob)?;
+        let graph = self.graph(assignment)?;
+        let blobs: BTreeSet<BlobRef> = graph.blob_refs().collect();
+        for blob in &blobs {
+            self.get(blob)?;
+        }
+        if fresh {
+            let needed = blobs.iter().chain([&graph_blob]).map(|blob| blob.digest).collect();
+            self.cache.keep_only(&needed)?;
+        }
+        Ok(graph)
+    }
+
+    /// Gets a blob, and says whether it was missing.
+    fn get(&self, blob: &BlobRef) -> Result<bool> {
+        if self.cache.has(blob) {
+            return Ok(false);
+        }
+        self.cache.fill(blob, |sink| self.client.blob(blob, sink))?;
+        Ok(true)
+    }
+
+    fn graph_blob(&self, assignment: &Assignment) -> Result<BlobRef> {
+        assignment.revision.as_ref().map(|revision| revision.graph).ok_or_else(|| {
+            let (policy, group) = (&assignment.policy, &assignment.group);
+            let cause = format!("no revision of policy {policy} is live in group {group}");
+            Error::new(ErrorKind::NotFound, "find", "what this node should run", cause)
+                .with_hint(format!("publish one with `converge publish {policy} --group {group}`"))
+        })
+    }
+
+    fn graph(&self, assignment: &Assignment) -> Result<Graph> {
+        let blob = self.graph_blob(assignment)?;
+        let bytes = self.cache.read(&blob)?.ok_or_else(|| {
+            let cause = "the copy on this machine is damaged or gone";
+            Error::new(ErrorKind::NotFound, "read", format!("the policy {}", assignment.policy), cause)
+        })?;
+        Graph::from_bytes(&bytes)
+    }
+}

@@ -1,0 +1,47 @@
+//! What the store told this node to run, so that a store that is out of reach, or has nothing new, is no obstacle.
+
+use converge_model::{Result, Value};
+use converge_protocol::Assignment;
+use converge_system::linux::durable::Durability;
+use serde::{Deserialize, Serialize};
+
+use super::{Loaded, StateDir, load, save};
+
+/// The store's last answer, and what the store was told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Remembered {
+    /// The store's address: an answer of one store says nothing about another.
+    pub store: String,
+    /// What it said.
+    pub assignment: Assignment,
+    /// The tag under which it said so.
+    pub etag: Option<String>,
+    /// The digest of the facts that it has, as a word.
+    pub facts: Option<String>,
+}
+
+impl Remembered {
+    const FILE: &'static str = "assignment.json";
+
+    /// What `store` told last.
+    pub(crate) fn load(state: &StateDir, store: &str) -> Option<Self> {
+        match load::<Self>(&state.path(Self::FILE)) {
+            Loaded::Whole(remembered) if remembered.store == store => Some(remembered),
+            // Without it, the store is asked as if for the first time.
+            _ => None,
+        }
+    }
+
+    /// Remembers it.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn save(&self, state: &StateDir) -> Result<()> {
+        save(&state.path(Self::FILE), self, Durability::Now)
+    }
+}
+
+/// The word by which facts are told from others.
+pub(crate) fn facts_word(facts: &Value) -> Option<String> {
+    serde_json::to_vec(facts).ok().map(|bytes| converge_model::Digest::of(&bytes).to_string())
+}

@@ -1,0 +1,162 @@
+//! A run that is killed loses nothing: the next one goes on from there, and carries out every notification that was due.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and looks at the machine itself"
+)]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use converge_testbed::{Machine, Result, Signal, agent_binary, require_machine};
+use serde_json::Value as Json;
+
+/// How often a run is killed.
+const KILLS: u32 = 20;
+
+const COOKBOOK: &str = r#"
+name = "app"
+version = "1.0.0"
+description = "A service, its configuration, and much that lies between them"
+
+[attributes.release]
+type = "integer"
+default = 0
+"#;
+
+/// A configuration that a service and a command must hear of, with much to do before and after it.
+const RECIPE: &str = r#"
+[group.app]
+system = true
+
+[user.app]
+group = "app"
+system = true
+
+[directory."/etc/app"]
+
+[directory."/srv/app"]
+owner = "app"
+
+[file."/etc/app/part-{{ each.value }}"]
+for_each = "range(40) | list"
+content = "release {{ attr.app.release }} of part {{ each.value }}\n"
+
+[file."/etc/app/app.conf"]
+content = "release {{ attr.app.release }}\n"
+notifies = [
+    { restart = "service[app]" },
+    { run = "execute[note]" },
+    { run = "execute[at-once]", timing = "immediate" },
+]
+
+[file."/etc/systemd/system/app.service"]
+content = """
+[Unit]
+Description=An application that remembers what it was started with
+[Service]
+ExecStartPre=/bin/sh -c 'cat /etc/app/app.conf > /run/app.started'
+ExecStart=/bin/sleep infinity
+[Install]
+WantedBy=multi-user.target
+"""
+notifies = { restart = "service[app]" }
+
+[execute.slow]
+command = "sleep 0.2; cat /etc/app/app.conf > /srv/app/slow"
+not_if = "cmp -s /etc/app/app.conf /srv/app/slow"
+
+[service.app]
+running = true
+enabled = true
+
+[execute.note]
+command = "sleep 0.05; cat /etc/app/app.conf >> /srv/app/noted"
+run = "when_notified"
+
+[execute.at-once]
+command = "cat /etc/app/app.conf >> /srv/app/at-once"
+run = "when_notified"
+
+[file."/srv/app/last"]
+content = "release {{ attr.app.release }}\n"
+owner = "app"
+"#;
+
+/// Moments at which runs are killed. The seed is printed, so that a failure can be looked at again.
+struct Moments(u64);
+
+impl Moments {
+    fn new() -> Self {
+        let seed = std::env::var("CONVERGE_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64);
+        eprintln!("moments of seed {seed}: CONVERGE_SEED={seed} repeats them");
+        Self(seed | 1)
+    }
+
+    /// The next moment after the start of a run: xorshift, in milliseconds.
+    fn next(&mut self, below: u64) -> Duration {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        Duration::from_millis(self.0 % below)
+    }
+}
+
+const ONCE: [&str; 5] = ["converge", "--once", "--json", "--policy", "/root/policy/policies/app.toml"];
+
+fn converge(machine: &Machine) -> Result<Json> {
+    let output = machine.run(ONCE)?.assert_ok();
+    Ok(serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", output.stdout)))
+}
+
+fn last_line(machine: &Machine, path: &str) -> Result<String> {
+    Ok(machine.read_file(path)?.lines().last().unwrap_or_default().to_owned())
+}
+
+#[test]
+#[ignore = "needs root and a booted machine; run by cargo xtask test"]
+fn twenty_runs_killed_at_random_moments_lose_no_notification() -> Result<()> {
+    if !require_machine() {
+        return Ok(());
+    }
+    let machine = Machine::boot("killed")?;
+    machine.push_binary(&agent_binary()?)?;
+    machine.write_file("/root/policy/converge.toml", "")?;
+    machine.write_file("/root/policy/cookbooks/app/cookbook.toml", COOKBOOK)?;
+    machine.write_file("/root/policy/cookbooks/app/recipes/default.toml", RECIPE)?;
+    let mut moments = Moments::new();
+    let mut cut_off = 0;
+    for release in 1..=KILLS {
+        let wanted = format!("release {release}");
+        let policy = format!("name = \"app\"\nrun_list = [\"app\"]\n[attributes.app]\nrelease = {release}\n");
+        machine.write_file("/root/policy/policies/app.toml", policy)?;
+        let mut run = machine.spawn(ONCE)?;
+        let moment = moments.next(if release == 1 { 1_500 } else { 700 });
+        std::thread::sleep(moment);
+        let killed = run.is_running()?;
+        run.signal(Signal::SIGKILL)?;
+        run.wait(Duration::from_secs(10))?;
+        cut_off += u32::from(killed);
+
+        let clean = converge(&machine)?;
+        assert_eq!(clean["conclusion"]["kind"], "succeeded", "killed after {moment:?}: {clean:#}");
+        for noted in ["/srv/app/noted", "/srv/app/at-once", "/run/app.started", "/srv/app/slow", "/srv/app/last"] {
+            let found = last_line(&machine, noted)?;
+            assert_eq!(found, wanted, "killed after {moment:?}: {noted} was not told; {clean:#}");
+        }
+        let idle = converge(&machine)?;
+        assert_eq!(idle["counts"]["updated"], Json::Null, "killed after {moment:?}: {idle:#}");
+        assert_eq!(idle["notifications"], Json::Null, "killed after {moment:?}: {idle:#}");
+    }
+    assert!(cut_off >= KILLS / 3, "only {cut_off} of {KILLS} runs were still going when they were killed");
+    machine.run(["systemctl", "is-active", "app"])?.assert_text("active");
+    // Whoever was killed left no half of anything.
+    machine.shell("find /etc /srv -name '.converge-*'")?.assert_text("");
+    let reports = machine.run(["converge", "report", "--local", "--json", "--limit", "500"])?.assert_ok();
+    let reports: Vec<Json> = serde_json::from_str(&reports.stdout).unwrap();
+    assert!(reports.iter().any(|report| report["conclusion"] == "crashed"), "a killed run has a report too");
+    Ok(())
+}
