@@ -10,6 +10,7 @@ use converge_model::Value;
 use converge_model::graph::{AttributeDeclaration, AttributeType, Number};
 use regex_lite::Regex;
 
+pub(crate) use levels::circle;
 pub use levels::{LevelName, NodeAttributes, ResolvedAttribute, ResolvedAttributes, Setter, resolve};
 
 /// Compares two bounds. Integers are not rounded; what is not a number is equal to everything.

@@ -97,12 +97,26 @@ fn excerpt<'t>(text: &'t str, shown: &Shown<'t>) -> Option<Snippet<'t, annotate_
 
 /// The part of a span that is on its first line, at least one character where there is one.
 fn first_line(text: &str, span: &SourceSpan) -> Option<Range<usize>> {
+    if span.end == 0 {
+        return from_column(text, span);
+    }
     let start = span.start.min(text.len());
     let rest = text.get(start..)?;
     let line = rest.find('\n').unwrap_or(rest.len());
     let length = span.end.saturating_sub(span.start).clamp(rest.chars().next().map_or(0, char::len_utf8), line.max(1));
     let end = (start + length).min(text.len());
     text.is_char_boundary(end).then_some(start..end)
+}
+
+/// What is bound on a node knows lines and columns, and no bytes: then it is the line from there to its end.
+fn from_column(text: &str, span: &SourceSpan) -> Option<Range<usize>> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n').take(span.line.saturating_sub(1) as usize) {
+        start += line.len();
+    }
+    let line = text.get(start..)?.lines().next().unwrap_or("");
+    let column = line.char_indices().nth(span.column.saturating_sub(1) as usize).map_or(0, |(at, _)| at);
+    Some(start + column..start + line.trim_end().len().max(column))
 }
 
 fn origin<'d>(shown: &Shown<'d>) -> Origin<'d> {
@@ -166,6 +180,11 @@ error: unknown property `contents` for file
         let text = diagnostic(&found, &Repository::default(), Style::Plain);
         assert_eq!(text, "warning: odd \\u{1b}[2J name\n ─▸ a.toml:1:3");
         let files: Repository = [("a.toml", "é")].into_iter().collect();
+        let bound =
+            Diagnostic::error("x", Some(SourceSpan { line: 2, column: 3, start: 0, end: 0, ..span("abc", "c") }));
+        let files_of_two: Repository = [("a.toml", "one\n[é.two]\n")].into_iter().collect();
+        let text = diagnostic(&bound, &files_of_two, Style::Plain);
+        assert!(text.ends_with("2 │ [é.two]\n  ╰╴  ━━━━━"), "{text}");
         for (start, end) in [(0, 0), (0, 1), (1, 2), (2, 2), (7, 9), (0, 9)] {
             let found = Diagnostic::error("x", Some(SourceSpan { start, end, ..span("é", "é") }));
             assert!(diagnostic(&found, &files, Style::Plain).contains("a.toml"), "{start}..{end}");

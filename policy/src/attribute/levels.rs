@@ -183,6 +183,16 @@ pub fn resolve<'g>(
     resolver.resolved
 }
 
+/// Attributes that need each other on every node of a group, if there are any; of no group where there is none. What is set
+/// for a single node may still break the circle.
+pub(crate) fn circle(graph: &Graph, group: Option<&str>) -> Option<Diagnostic> {
+    let (nothing, expressions) = (NodeAttributes::new(), Expressions::new());
+    let pending = collect(graph, &nothing, group, &mut Vec::new());
+    let is_fixed = |at: &usize| pending.get(*at).is_none_or(|attribute| !attribute.declaration.node_settable);
+    let cycle = order::order(pending.len(), &dependence(&pending, &expressions)).err()?;
+    cycle.iter().all(is_fixed).then(|| cyclic(graph, &pending, &cycle))
+}
+
 /// Every declared attribute with what is set for it.
 fn collect<'g>(
     graph: &'g Graph,

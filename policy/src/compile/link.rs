@@ -14,6 +14,7 @@ use super::recipe::Recipe;
 use super::scope::{Readable, Scope};
 use super::sources::{Findings, Place};
 use super::world::World;
+use crate::attribute;
 
 /// A policy, with everything that its run list reaches.
 struct Reach<'w> {
@@ -59,7 +60,12 @@ pub(crate) fn link<'r>(
     }
     let network = Network::new(&groups, seen, findings);
     network.check_circles(&|kind| world.references_within(kind), seen, findings);
-    Some(assemble(world, name, &reach, levels, findings))
+    let (graph, blobs) = assemble(world, name, &reach, levels, findings);
+    let groups: BTreeSet<Option<&str>> = graph.levels.iter().map(|level| level.group.as_deref()).collect();
+    for group in groups.into_iter().chain([None]) {
+        findings.extend(attribute::circle(&graph, group));
+    }
+    Some((graph, blobs))
 }
 
 /// Checks the references and circles of recipes that no policy runs, each by itself; what it names may be declared anywhere.

@@ -15,6 +15,7 @@ mod context;
 mod cookbook;
 mod declaration;
 mod link;
+mod lint;
 mod names;
 mod network;
 mod policy_file;

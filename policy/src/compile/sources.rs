@@ -172,6 +172,11 @@ impl<'s> Findings<'s> {
         self.add(Diagnostic::error(message, Some(self.sources.span(place))))
     }
 
+    /// Adds what somebody else found.
+    pub(crate) fn extend(&mut self, found: impl IntoIterator<Item = Diagnostic>) {
+        self.list.extend(found);
+    }
+
     /// Remembers where the syntax is broken, once that was reported.
     pub(crate) fn mark_broken(&mut self, places: impl IntoIterator<Item = Place>) {
         self.broken.extend(places);

@@ -6,6 +6,7 @@ use converge_model::suggest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::lint::lint;
 use super::sources::{Findings, Place, Sources};
 
 /// Keys joined by dots nest as deep as there are dots, with no bound in the parser.
@@ -32,7 +33,9 @@ pub(crate) fn parse<'s>(sources: &'s Sources, file: u32, findings: &mut Findings
         }
     }
     findings.mark_broken(broken);
-    document.into_inner()
+    let document = document.into_inner();
+    lint(&document, file, findings);
+    document
 }
 
 /// The first line with more dots outside quotes than any key may have.
