@@ -12,13 +12,13 @@
 //! - A command that leaves its session (a daemon) is not ended with its process group, and loses its reader: it should not
 //!   print to what it inherited.
 //! - Supplementary groups that only a directory (LDAP, sssd) knows are not listed: the account tools cannot change them.
+//! - The whole name of a machine (the fact `fqdn`) comes from its own name or /etc/hosts; no name server is asked.
 
 pub mod accounts;
 pub mod commands;
 pub mod durable;
 pub mod epoch;
 pub mod facts;
-
 pub mod files;
 pub mod lock;
 pub mod packages;
@@ -72,12 +72,16 @@ impl LinuxSystem {
         let Options { root, blobs, cancel } = options;
         let epoch = Epoch::default();
         let database = Arc::new(Database::new(&root, epoch.clone(), cancel.clone()));
-        let commands =
-            Arc::new(LinuxCommands::new(Arc::clone(&database), root.clone(), epoch.clone(), cancel.clone()));
+        let commands = Arc::new(LinuxCommands::new(Arc::clone(&database), root.clone(), epoch.clone(), cancel.clone()));
         Ok(Self {
             files: LinuxFiles::new(&root, blobs, Arc::clone(&database), cancel.clone())?,
             packages: LinuxPackages::new(&root, Arc::clone(&commands) as Arc<dyn Commands>, cancel.clone()),
-            services: LinuxServices::new(&root, Arc::clone(&commands) as Arc<dyn Commands>, epoch.clone(), cancel.clone()),
+            services: LinuxServices::new(
+                &root,
+                Arc::clone(&commands) as Arc<dyn Commands>,
+                epoch.clone(),
+                cancel.clone(),
+            ),
             accounts: LinuxAccounts::new(database, root, cancel),
             commands,
             epoch,

@@ -2,35 +2,31 @@
 
 #![expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
 
+mod capture;
+mod supervise;
+
 use std::collections::BTreeMap;
-use std::io::{PipeReader, Read as _, Write as _};
+use std::io::{PipeReader, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use converge_model::Cancel;
 use converge_model::error::{Error, ErrorKind, Result};
 use converge_model::system::commands::{CommandOutput, Exit, Tail};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, OFlags};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Signal};
+
+use capture::Capture;
+use supervise::Supervisor;
 
 /// Where commands are looked for. Never the agent's own `PATH`: a run must not depend on who started it.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How much of an output is kept if nothing else is said, in bytes.
 pub const KEPT_OUTPUT: usize = 64 * 1024;
-
-/// How long a process group may take to end after SIGTERM, before SIGKILL; and how long it is waited for after that.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// How long output is still read after the process itself has ended, where others of its group keep the pipe open.
-const DRAIN: Duration = Duration::from_millis(200);
-
-/// How often a request to stop is looked for.
-const TICK: Duration = Duration::from_millis(50);
 
 /// As whom a process runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -285,152 +281,5 @@ fn enter(command: &mut Command, umask: u32, identity: Option<Identity>) {
     // and takes no lock.
     unsafe {
         command.pre_exec(become_user);
-    }
-}
-
-/// Reads one of the pipes, and keeps the end of what came.
-#[derive(Debug)]
-struct Capture {
-    pipe: Option<PipeReader>,
-    kept: Vec<u8>,
-    keep: usize,
-    dropped: u64,
-}
-
-impl Capture {
-    fn new(pipe: PipeReader, keep: usize) -> Self {
-        Self { pipe: Some(pipe), kept: Vec::new(), keep, dropped: 0 }
-    }
-
-    /// Reads what is there, at most a megabyte, so that who prints for ever does not keep the deadline from being seen.
-    fn read_available(&mut self) {
-        let mut buffer = [0_u8; 16 * 1024];
-        for _ in 0..64 {
-            let Some(pipe) = &mut self.pipe else { return };
-            match pipe.read(&mut buffer) {
-                Ok(0) => self.pipe = None,
-                Ok(count) => self.add(&buffer[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(_) => self.pipe = None,
-            }
-        }
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.kept.extend_from_slice(bytes);
-        if self.kept.len() > self.keep.saturating_mul(2) {
-            self.cut();
-        }
-    }
-
-    fn cut(&mut self) {
-        let surplus = self.kept.len().saturating_sub(self.keep);
-        self.kept.drain(..surplus);
-        self.dropped += surplus as u64;
-    }
-
-    fn into_tail(mut self) -> Tail {
-        self.cut();
-        if self.dropped > 0 {
-            // Not in the middle of a character.
-            let broken = self.kept.iter().take(3).take_while(|byte| (0x80..0xc0).contains(*byte)).count();
-            self.kept.drain(..broken);
-            self.dropped += broken as u64;
-        }
-        Tail { text: String::from_utf8_lossy(&self.kept).into_owned(), dropped: self.dropped }
-    }
-}
-
-/// Waits for a process, reads what it prints meanwhile, and ends it when its time is up.
-struct Supervisor<'a> {
-    pid: Pid,
-    cancel: &'a Cancel,
-}
-
-/// A process that is being ended.
-struct Ending {
-    why: Exit,
-    /// When to take the next step: SIGKILL, then giving up.
-    next: Instant,
-    killed: bool,
-}
-
-impl Supervisor<'_> {
-    /// How it ended; nothing where it could not be ended. It is not reaped.
-    fn supervise(&self, captures: &mut [Capture], timeout: Duration) -> rustix::io::Result<Option<Exit>> {
-        // Without it (Linux before 5.3) the end of a process that keeps its output closed is seen a tick later.
-        let watch = rustix::process::pidfd_open(self.pid, PidfdFlags::empty()).ok();
-        let deadline = Instant::now().checked_add(timeout);
-        let mut ending: Option<Ending> = None;
-        let mut ended: Option<(Exit, Instant)> = None;
-        loop {
-            captures.iter_mut().for_each(Capture::read_available);
-            let now = Instant::now();
-            if ended.is_none() {
-                ended = self.poll_exit()?.map(|exit| (exit, now + DRAIN));
-            }
-            if let Some((exit, drained)) = ended
-                && (now >= drained || captures.iter().all(|capture| capture.pipe.is_none()))
-            {
-                return Ok(Some(ending.map_or(exit, |ending| ending.why)));
-            }
-            match &mut ending {
-                Some(ending) if now < ending.next => {}
-                Some(ending) if ending.killed => {
-                    if ended.is_none() {
-                        return Ok(None);
-                    }
-                }
-                Some(ending) => {
-                    let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
-                    (ending.killed, ending.next) = (true, now + GRACE);
-                }
-                None => {
-                    let why = if self.cancel.is_now() {
-                        Some(Exit::Cancelled)
-                    } else {
-                        deadline.is_some_and(|deadline| now >= deadline).then_some(Exit::TimedOut)
-                    };
-                    if let Some(why) = why.filter(|_| ended.is_none()) {
-                        let _ = rustix::process::kill_process_group(self.pid, Signal::TERM);
-                        // A stopped process sees no other signal until it goes on.
-                        let _ = rustix::process::kill_process_group(self.pid, Signal::CONT);
-                        ending = Some(Ending { why, next: now + GRACE, killed: false });
-                    }
-                }
-            }
-            let next = [
-                ended.map(|(_, drained)| drained),
-                ending.as_ref().map(|ending| ending.next),
-                deadline.filter(|_| ending.is_none() && ended.is_none()),
-            ];
-            let wait = next.into_iter().flatten().map(|at| at.saturating_duration_since(now)).fold(TICK, Duration::min);
-            wait_for(captures, watch.as_ref().filter(|_| ended.is_none()), wait)?;
-        }
-    }
-
-    fn poll_exit(&self) -> rustix::io::Result<Option<Exit>> {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-        let status = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::Pid(self.pid), options))?;
-        Ok(status.and_then(|status| {
-            status.exit_status().map(Exit::Code).or_else(|| status.terminating_signal().map(Exit::Signal))
-        }))
-    }
-}
-
-/// Waits until there is something to read, the process ended, or `wait` is over.
-fn wait_for(captures: &[Capture], watch: Option<&OwnedFd>, wait: Duration) -> rustix::io::Result<()> {
-    let mut handles: Vec<PollFd<'_>> = captures
-        .iter()
-        .filter_map(|capture| capture.pipe.as_ref())
-        .map(|pipe| PollFd::new(pipe, PollFlags::IN))
-        .chain(watch.map(|watch| PollFd::new(watch, PollFlags::IN)))
-        .collect();
-    let wait =
-        Timespec { tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX), tv_nsec: wait.subsec_nanos().into() };
-    match poll(&mut handles, Some(&wait)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(errno) => Err(errno),
     }
 }
