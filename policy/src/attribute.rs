@@ -24,11 +24,16 @@ pub fn compare(left: Number, right: Number) -> Ordering {
 }
 
 fn compare_mixed(integer: i64, float: f64) -> Ordering {
-    // Both casts are exact or saturate to the right side: the first decides unless the float is within the integers.
-    let rounded = integer as f64;
-    match rounded.partial_cmp(&float) {
-        Some(Ordering::Equal) => integer.cmp(&(float as i64)),
-        other => other.unwrap_or(Ordering::Equal),
+    /// 2⁶³, which no integer reaches.
+    const BEYOND: f64 = 9_223_372_036_854_775_808.0;
+    match float {
+        _ if float.is_nan() => Ordering::Equal,
+        _ if float >= BEYOND => Ordering::Less,
+        _ if float < -BEYOND => Ordering::Greater,
+        // Exact from here on: the whole part fits, and what is left over decides where it is equal.
+        _ => integer
+            .cmp(&(float.trunc() as i64))
+            .then_with(|| 0.0.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal)),
     }
 }
 

@@ -3,11 +3,17 @@
 //! - [`Repository`]: the files of a policy repository, in memory.
 //! - [`common`]: the properties that every kind has.
 //! - [`expression`]: expressions and templates, checked, evaluated and bounded.
+//! - [`bind`]: a graph and what is known of a node make a catalog; [`attribute`]: what its attributes are.
+//! - [`why`]: where a resource and its properties come from.
+//! - [`json_schema`]: schemas for editors.
 //!
 //! # Current limitations
 //!
 //! - No lock files and no foreign cookbook sources: every cookbook is in the repository, in one version.
 //! - No queries, exports, secrets or signatures.
+//! - Templates cannot include each other. `~` writes booleans as `True` and `False`; `| string` and `{{ }}` do not.
+//! - A resource of a custom kind that `when` skips is in no catalog, nor is what it consists of.
+//! - A recipe that is not ordered waits for another such with an edge for each pair of their resources.
 
 pub mod attribute;
 pub mod bind;
@@ -17,6 +23,7 @@ pub mod expression;
 pub mod json_schema;
 pub mod render;
 pub mod repository;
+pub mod why;
 
 pub use compile::{BlobPlace, Compiled, check, compile};
 pub use repository::{FileData, Repository};

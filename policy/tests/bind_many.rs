@@ -1,4 +1,5 @@
 //! Bind over random recipes and over large ones.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 #[expect(dead_code, reason = "graphs are made here without text")]
 mod support;
@@ -51,6 +52,9 @@ fn bound(graph: &Graph) -> Result<Bound, Vec<converge_model::Diagnostic>> {
     bind(graph, &input, &BTreeMap::<Digest, Vec<u8>>::new(), &TestKinds)
 }
 
+/// Whether a recipe is unordered, whether it requires those before it, and its resources: name, other name, edge.
+type RandomRecipe = (bool, bool, Vec<(u8, u8, u8)>);
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -60,7 +64,7 @@ proptest! {
     fn bind_is_deterministic_and_its_order_is_one(
         recipes in prop::collection::vec((any::<bool>(), any::<bool>(), prop::collection::vec((0..12_u8, 0..24_u8, 0..4_u8), 0..8)), 1..5)
     ) {
-        let recipe = |(at, (unordered, requires, resources)): (usize, (bool, bool, Vec<(u8, u8, u8)>))| {
+        let recipe = |(at, (unordered, requires, resources)): (usize, RandomRecipe)| {
             let declaration = |(name, other, edge): (u8, u8, u8)| {
                 let mut declaration = file(format!("/f{name}"), 1);
                 let other = Property(Dynamic::from(format!("file[/f{other}]")), 2);

@@ -1,4 +1,5 @@
 //! The schemas for editors take what the compiler takes, and refuse what it refuses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
 #[expect(dead_code, reason = "only its kinds are used here")]
 mod support;

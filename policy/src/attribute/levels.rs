@@ -8,7 +8,7 @@ use converge_model::{Diagnostic, Dynamic, Value, order, suggest};
 use serde::Serialize;
 
 use super::Checker;
-use crate::bind::place::{line_span, span};
+use crate::bind::place::{on_line, span};
 use crate::expression::{Attributes, ExpressionError, Expressions, Names, Scope};
 
 /// Values that the store keeps for a single node, by cookbook and attribute.
@@ -110,7 +110,6 @@ impl ResolvedAttributes {
 struct Candidate<'g> {
     level: LevelName,
     at: Option<Position>,
-    line: Option<u32>,
     value: CandidateValue<'g>,
 }
 
@@ -207,8 +206,7 @@ fn collect<'g>(
             index.insert((&cookbook.name, name), pending.len());
             let candidates = declaration.default.iter().map(|default| Candidate {
                 level: LevelName::Default,
-                at: Some(declaration.at),
-                line: Some(default.1),
+                at: Some(on_line(declaration.at, default.1)),
                 value: CandidateValue::Published(&default.0),
             });
             pending.push(Pending { cookbook: &cookbook.name, name, declaration, candidates: candidates.collect() });
@@ -230,7 +228,6 @@ fn collect<'g>(
             attribute.candidates.push(Candidate {
                 level: level_name.clone(),
                 at: Some(setting.at),
-                line: None,
                 value: CandidateValue::Published(&setting.value),
             });
         }
@@ -240,7 +237,6 @@ fn collect<'g>(
             Some(attribute) if attribute.declaration.node_settable => attribute.candidates.push(Candidate {
                 level: LevelName::Node,
                 at: None,
-                line: None,
                 value: CandidateValue::Node(value),
             }),
             Some(attribute) => findings.push(
@@ -299,9 +295,7 @@ fn dependence<'g>(pending: &[Pending<'g>], expressions: &Expressions<'g>) -> Vec
 fn cyclic(graph: &Graph, pending: &[Pending<'_>], cycle: &[usize]) -> Diagnostic {
     let attributes: Vec<&Pending<'_>> = cycle.iter().rev().filter_map(|&at| pending.get(at)).collect();
     let place = |attribute: &Pending<'_>| {
-        let last = attribute.candidates.last();
-        let at = last.and_then(|candidate| candidate.at).unwrap_or(attribute.declaration.at);
-        line_span(graph, at, last.and_then(|candidate| candidate.line).unwrap_or(at.line))
+        span(graph, attribute.candidates.last().and_then(|candidate| candidate.at).unwrap_or(attribute.declaration.at))
     };
     let mut names: Vec<String> =
         attributes.iter().map(|attribute| format!("{}.{}", attribute.cookbook, attribute.name)).collect();
@@ -384,7 +378,7 @@ impl<'g> Resolver<'_, 'g> {
             if candidate.level == LevelName::Node {
                 found.message.push_str(", set for this node in the store");
             }
-            if candidate.at != Some(attribute.declaration.at) {
+            if candidate.level != LevelName::Default {
                 found = found.with_related(span(self.graph, attribute.declaration.at), "it is declared here");
             }
             Some(Box::new(found))
@@ -404,7 +398,6 @@ impl<'g> Resolver<'_, 'g> {
     }
 
     fn place(&self, attribute: &Pending<'g>, candidate: &Candidate<'g>) -> Option<converge_model::SourceSpan> {
-        let at = candidate.at.unwrap_or(attribute.declaration.at);
-        Some(line_span(self.graph, at, candidate.line.unwrap_or(at.line)))
+        Some(span(self.graph, candidate.at.unwrap_or(attribute.declaration.at)))
     }
 }

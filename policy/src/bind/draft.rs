@@ -27,6 +27,8 @@ pub(super) struct Group<'g> {
     pub(super) id: ResourceId,
     /// How it was declared.
     pub(super) declaration: &'g Declaration,
+    /// Where that is.
+    pub(super) index: DeclarationIndex,
     /// The drafts that it consists of.
     pub(super) members: Range<usize>,
     /// Its parameters.

@@ -171,7 +171,7 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
         let id = self.id(declaration, &kind, frame)?;
         match kind {
             KindOf::BuiltIn(schema) => self.built_in(declaration, index, id, skipped, &schema, frame),
-            KindOf::Custom(at, kind) => self.custom(declaration, id, skipped.is_some(), at, kind, frame),
+            KindOf::Custom(at, kind) => self.custom(declaration, index, id, skipped.is_some(), (at, kind), frame),
         }
     }
 
@@ -312,15 +312,22 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
     fn custom(
         &mut self,
         declaration: &'g Declaration,
+        index: DeclarationIndex,
         id: ResourceId,
         skipped: bool,
-        at: usize,
-        kind: &'g CustomKind,
+        (at, kind): (usize, &'g CustomKind),
         frame: &Frame,
     ) -> Option<Unit> {
         let start = self.drafts.len();
-        let mut group =
-            Group { id, declaration, members: start..start, parameters: Value::Null, skipped, links: Vec::new() };
+        let mut group = Group {
+            id,
+            declaration,
+            index,
+            members: start..start,
+            parameters: Value::Null,
+            skipped,
+            links: Vec::new(),
+        };
         if skipped {
             self.groups.push(group);
             return None;

@@ -18,10 +18,11 @@ pub(crate) mod place;
 mod sequence;
 mod values;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use converge_model::graph::Declaration;
-use converge_model::{Catalog, Diagnostic, Graph, Kinds, Severity};
+use converge_model::{Catalog, Diagnostic, Graph, Kinds, ResourceId, Severity};
 
 pub use input::{BindInput, BlobReader, MOST_RESOURCES, NodeIdentity};
 
@@ -41,6 +42,8 @@ pub struct Bound {
     pub attributes: ResolvedAttributes,
     /// For each resource of the catalog, its declaration in the graph.
     pub declarations: Vec<DeclarationIndex>,
+    /// The resources of custom kinds, with their declarations. The catalog has what they consist of.
+    pub custom: BTreeMap<ResourceId, DeclarationIndex>,
     /// What does not stop a run, and somebody should know.
     pub warnings: Vec<Diagnostic>,
 }
@@ -96,12 +99,13 @@ pub fn bind(
     let attributes =
         resolve(graph, &input.node_attributes, input.node.group.as_deref(), &expressions, &scope, &table, &mut found);
     let mut findings = Findings::of(found);
-    let linked = {
+    let (custom, linked) = {
         let values = Values::new(graph, &expressions, &attributes, &templates);
         let mut expander = Expander::new(graph, kinds, &values, &mut findings);
         let recipes = expander.expand(&scope);
         let (drafts, groups) = expander.finish();
-        link::link(graph, kinds, drafts, groups, &recipes, &mut findings)
+        let custom = groups.iter().rev().map(|group| (group.id.clone(), group.index)).collect();
+        (custom, link::link(graph, kinds, drafts, groups, &recipes, &mut findings))
     };
     let findings = findings.finish();
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
@@ -109,5 +113,5 @@ pub fn bind(
     }
     let (resources, declarations) = linked;
     let catalog = Catalog { policy: graph.policy.clone(), orphans: graph.orphans, resources };
-    Ok(Bound { catalog, attributes, declarations, warnings: findings })
+    Ok(Bound { catalog, attributes, declarations, custom, warnings: findings })
 }

@@ -10,6 +10,10 @@ pub(crate) fn span(graph: &Graph, at: Position) -> SourceSpan {
 
 /// The place of a line in the file of a position.
 pub(crate) fn line_span(graph: &Graph, at: Position, line: u32) -> SourceSpan {
-    // The position itself where it is on that line: then the column is known too.
-    span(graph, if at.line == line { at } else { Position { line, column: 1, ..at } })
+    span(graph, on_line(at, line))
+}
+
+/// A line of the file of a position: the position itself where it is on that line, else the line's beginning.
+pub(crate) fn on_line(at: Position, line: u32) -> Position {
+    if at.line == line { at } else { Position { line, column: 1, ..at } }
 }

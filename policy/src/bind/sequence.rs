@@ -60,7 +60,7 @@ impl<'a> Sequencer<'a> {
         }
         if stands != at {
             // It was declared elsewhere, too, and waits for what is written there; what follows here waits for both.
-            if !before.contains(&stands) && !self.drafts[at].resource.skipped.is_some() {
+            if !before.contains(&stands) && self.drafts[at].resource.skipped.is_none() {
                 before.push(stands);
             }
             return before;
