@@ -6,7 +6,7 @@ use converge_model::{AccountName, Error, ErrorKind, Result, System};
 pub(crate) fn uid(system: &dyn System, name: &AccountName) -> Result<Option<u32>> {
     match name {
         AccountName::Id(id) => Ok(Some(*id)),
-        AccountName::Name(name) => Ok(system.accounts().user(name)?.map(|user| user.uid)),
+        AccountName::Name(name) => system.accounts().uid_of(name),
     }
 }
 
@@ -14,7 +14,7 @@ pub(crate) fn uid(system: &dyn System, name: &AccountName) -> Result<Option<u32>
 pub(crate) fn gid(system: &dyn System, name: &AccountName) -> Result<Option<u32>> {
     match name {
         AccountName::Id(id) => Ok(Some(*id)),
-        AccountName::Name(name) => Ok(system.accounts().group(name)?.map(|group| group.gid)),
+        AccountName::Name(name) => system.accounts().gid_of(name),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::path::Path;
 
 use converge_model::system::files::{Attributes, FileType, Metadata};
 use converge_model::{
@@ -15,6 +16,12 @@ use crate::{obstacle, path_keys};
 
 /// The row of the registry. What left the policy is removed only when it is empty: what else is in it is not ours.
 pub(crate) const KIND: Kind = Kind { schema, build, removal: |spec| Some(ensure::absent(spec, &["follow"])) };
+
+/// What nobody means to empty: a policy that declares a few files in one of them would take the machine with the rest.
+const SYSTEM_DIRECTORIES: [&str; 17] = [
+    "/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sbin", "/sys", "/tmp",
+    "/usr", "/usr/bin", "/var",
+];
 
 converge_model::properties! {
     /// What a directory takes.
@@ -30,11 +37,12 @@ converge_model::properties! {
         /// Make the directories on the way to this one where they are missing, with mode "0755".
         pub parents: bool = false,
         /// Remove every entry that the policy does not declare, with all that is in it. The plan lists them. A declared
-        /// directory in this one is left to its own `purge`.
+        /// directory in this one is left to its own `purge`. Refused for the directories of the system itself, as /etc.
         pub purge: bool = false,
         /// With `ensure = "absent"`: remove the directory with all that is in it.
         pub force: bool = false,
-        /// Manage the directory that a symbolic link at this path leads to. Otherwise such a link is an error.
+        /// Manage the directory that a symbolic link at this path leads to. Otherwise such a link is an error, and so is one
+        /// that somebody but root could have put there.
         pub follow: bool = false,
     }
 }
@@ -67,8 +75,10 @@ fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     let path: AbsPath = spec.id.name().parse().map_err(|cause| spec.invalid(cause))?;
     let properties: DirectoryProperties = spec.decode()?;
     let absent = properties.ensure == Ensure::Absent;
-    if absent && path.parent().is_none() {
-        return Err(spec.invalid("the root directory cannot be removed"));
+    let empties = if absent { properties.force } else { properties.purge };
+    if empties && SYSTEM_DIRECTORIES.iter().any(|directory| path.as_path() == Path::new(directory)) {
+        let what = if absent { "force" } else { "purge" };
+        return Err(spec.invalid(format!("`{what}` would remove the system itself; declare a directory below {path}")));
     }
     let keep = if properties.purge && !absent { declared_below(&path, spec.declared) } else { BTreeMap::new() };
     let ownership =

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use converge_model::system::files::{FileType, Metadata};
+use converge_model::system::files::{Check, FileType, Metadata};
 use converge_model::{
     AbsPath, AccountName, AnyResource, Change, Changes, CommandLine, Content, Error, ErrorKind, Footprint, Kind,
     KindSchema, Mode, Properties, Resource, ResourceSpec, Result, Shown, System,
@@ -35,8 +35,8 @@ converge_model::properties! {
         /// A command that accepts new content before it goes live, by exiting with 0. `{path}` stands for a file that holds
         /// the new content. A string is a line for the shell, a list the program and its arguments.
         pub validate: Option<CommandLine>,
-        /// Manage the file that a symbolic link at this path leads to. Otherwise such a link is replaced by the file, and
-        /// what it leads to is left as it is.
+        /// Manage the file that a symbolic link at this path leads to, unless somebody but root could have put the link there.
+        /// Otherwise such a link is replaced by the file, and what it leads to is left as it is.
         pub follow: bool = false,
     }
 }
@@ -135,15 +135,15 @@ impl FileResource {
 
     fn write(&self, system: &dyn System, state: &State) -> Result<()> {
         let attributes = self.ownership.attributes(system)?;
-        let check = |candidate: &AbsPath| match &self.properties.validate {
-            Some(line) => validation::run(system, line, candidate, &state.at, self.validation_time),
-            None => Ok(()),
-        };
+        let validate = self.properties.validate.as_ref().map(|line| {
+            move |candidate: &AbsPath| validation::run(system, line, candidate, &state.at, self.validation_time)
+        });
+        let check = validate.as_ref().map(|check| -> Check<'_> { check });
         let empty = Content::Bytes([].into());
         let content = self.properties.content.as_ref().unwrap_or(&empty);
         system
             .files()
-            .write(&state.at, content, attributes, Some(&check))
+            .write(&state.at, content, attributes, check)
             .map_err(|error| obstacle::with_parent_hint(error, &state.at))
     }
 }

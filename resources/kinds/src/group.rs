@@ -78,7 +78,7 @@ impl GroupResource {
 
     fn check_members(&self, system: &dyn System, members: &[String]) -> Result<()> {
         for member in members {
-            if system.accounts().user(member)?.is_none() {
+            if system.accounts().uid_of(member)?.is_none() {
                 let subject = format!("the members of the group {}", self.name);
                 return Err(Error::new(ErrorKind::NotFound, "set", subject, format!("there is no user {member}"))
                     .with_hint(format!("declare `user[{member}]` before it, or mend the name")));

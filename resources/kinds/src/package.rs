@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use converge_model::system::packages::{Candidate, Install, Installed, PackageState, Transaction};
+use converge_model::system::packages::{Install, Installed, PackageState, Transaction};
 use converge_model::{
     AbsPath, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties, Resource,
     ResourceSpec, Result, Shown, Span, System, Value,
 };
 
 use crate::ensure;
-use crate::version_constraint::{Compare, VersionConstraint};
+use crate::package_verdict::{Judge, Verdict};
+use crate::version_constraint::VersionConstraint;
 
 /// The row of the registry.
 pub(crate) const KIND: Kind = Kind { schema, build, removal };
@@ -147,85 +148,6 @@ struct Seen {
     is_downgrade: bool,
 }
 
-/// What has to be done with a package.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
-    Right,
-    /// Install it, in this version where one was chosen.
-    Install(Option<String>),
-    /// No version that is known is allowed; these are.
-    NoVersion(Vec<String>),
-    Remove,
-    Purge,
-}
-
-/// What a verdict is made from, but for the package itself.
-struct Judge<'a> {
-    ensure: PackageEnsure,
-    version: Option<&'a VersionConstraint>,
-    allow_downgrade: bool,
-    compare: Compare<'a>,
-}
-
-impl Judge<'_> {
-    fn allows(&self, version: &str) -> bool {
-        self.version.is_none_or(|constraint| constraint.allows(version, self.compare))
-    }
-
-    /// The version that the package manager prefers, if it is allowed, else the newest that is.
-    fn choice<'c>(&self, candidates: &'c [Candidate]) -> Option<&'c str> {
-        let mut allowed = candidates.iter().filter(|candidate| self.allows(&candidate.version));
-        allowed.clone().find(|candidate| candidate.preferred).or_else(|| allowed.next()).map(|it| it.version.as_str())
-    }
-
-    /// Judges one package. `candidates` starts a process where the package manager needs one, and is asked only when nothing
-    /// else tells.
-    fn verdict(
-        &self,
-        installed: Option<&Installed>,
-        candidates: impl FnOnce() -> Result<Vec<Candidate>>,
-    ) -> Result<Verdict> {
-        let there = installed.filter(|installed| installed.state != PackageState::ConfigFiles);
-        match self.ensure {
-            PackageEnsure::Absent => return Ok(if there.is_some() { Verdict::Remove } else { Verdict::Right }),
-            PackageEnsure::Purged => return Ok(if installed.is_some() { Verdict::Purge } else { Verdict::Right }),
-            PackageEnsure::Present | PackageEnsure::Latest => {}
-        }
-        let unfinished = there.is_some_and(|there| there.state == PackageState::Unfinished);
-        let allowed = there.filter(|there| self.allows(&there.version));
-        if self.ensure == PackageEnsure::Present {
-            match allowed {
-                Some(_) if !unfinished => return Ok(Verdict::Right),
-                // Finished as it is: nobody asked for a newer one.
-                Some(there) => return Ok(Verdict::Install(Some(there.version.clone()))),
-                None if self.version.is_none() => return Ok(Verdict::Install(None)),
-                None => {}
-            }
-        }
-        let candidates = candidates()?;
-        let choice = self.choice(&candidates).map(str::to_owned);
-        Ok(match (allowed, choice) {
-            (Some(there), Some(choice)) => match (self.compare)(&choice, &there.version) {
-                std::cmp::Ordering::Greater => Verdict::Install(Some(choice)),
-                std::cmp::Ordering::Less if self.allow_downgrade => Verdict::Install(Some(choice)),
-                _ if unfinished => Verdict::Install(Some(there.version.clone())),
-                _ => Verdict::Right,
-            },
-            (Some(there), None) if unfinished => Verdict::Install(Some(there.version.clone())),
-            (Some(_), None) => Verdict::Right,
-            (None, Some(choice)) => Verdict::Install(Some(choice)),
-            // Not in the index yet: installing fetches it where it must.
-            (None, None) => match self.version {
-                None => Verdict::Install(None),
-                Some(constraint) => match constraint.exact() {
-                    Some(version) => Verdict::Install(Some(version.to_owned())),
-                    None => Verdict::NoVersion(candidates.into_iter().map(|candidate| candidate.version).collect()),
-                },
-            },
-        })
-    }
-}
-
 impl PackageResource {
     fn allows_downgrade(&self) -> bool {
         let exact = self.properties.version.as_ref().is_some_and(|version| version.exact().is_some());
@@ -304,14 +226,12 @@ impl PackageResource {
             );
         }
         match (&seen.verdict, &seen.installed) {
-            (Verdict::NoVersion(known), _) => {
-                let shown = match known.as_slice() {
-                    [] => "no version of it is known".to_owned(),
-                    known => format!("known are {}", known.iter().take(5).cloned().collect::<Vec<_>>().join(", ")),
-                };
+            (Verdict::NoVersion(known), _) if !known.is_empty() => {
+                let shown = known.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
                 let wanted = self.properties.version.as_ref().map(ToString::to_string).unwrap_or_default();
+                let cause = format!("no version is `{wanted}`; known are {shown}");
                 Some(
-                    Error::new(ErrorKind::NotFound, "install", subject, format!("no version is `{wanted}`; {shown}"))
+                    Error::new(ErrorKind::NotFound, "install", subject, cause)
                         .with_hint("mend `version`, or declare the repository that has it"),
                 )
             }
@@ -331,7 +251,11 @@ impl PackageResource {
         let mut transaction = Transaction { timeout: self.timeout, ..Transaction::default() };
         for package in seen {
             match &package.verdict {
-                Verdict::Right | Verdict::NoVersion(_) => {}
+                Verdict::Right => {}
+                // The package manager tells best why it knows nothing of a package. A plan takes it to be found in time.
+                Verdict::NoVersion(_) => {
+                    transaction.install.push(Install { name: package.name.clone(), version: None, file: None });
+                }
                 Verdict::Install(version) => transaction.install.push(Install {
                     name: package.name.clone(),
                     version: version.clone(),
@@ -451,65 +375,9 @@ impl Resource for PackageResource {
 
     /// Nothing where `apply` would refuse, or has to look again first: that is told better alone.
     fn transaction(&self, state: &Vec<Seen>, changes: &Changes) -> Option<Transaction> {
-        let refused = state.iter().any(|package| self.refusal(package).is_some());
+        let alone =
+            |package: &Seen| matches!(package.verdict, Verdict::NoVersion(_)) || self.refusal(package).is_some();
+        let refused = state.iter().any(alone);
         (!changes.is_empty() && !refused).then(|| self.transaction_of(state))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use converge_model::PropertyType;
-
-    use super::*;
-
-    #[test]
-    fn a_package_is_judged_by_what_is_there_and_what_could_be() {
-        use PackageEnsure::{Absent, Latest, Present, Purged};
-        use PackageState::{ConfigFiles, Installed as Whole, Unfinished};
-        let install = |version: &str| Verdict::Install(Some(version.to_owned()));
-        let anything = || Verdict::Install(None);
-        for (ensure, version, installed, candidates, verdict) in [
-            (Present, "", None, None, anything()),
-            (Present, "", Some(("1", Whole)), None, Verdict::Right),
-            (Present, "", Some(("1", ConfigFiles)), None, anything()),
-            (Present, "", Some(("1", Unfinished)), None, install("1")),
-            (Present, "1", Some(("1", Unfinished)), None, install("1")),
-            (Present, ">= 1", Some(("2", Whole)), None, Verdict::Right),
-            // The preferred version, unless only another is allowed.
-            (Present, ">= 2", Some(("1", Whole)), Some(&["4", "3!", "2"][..]), install("3")),
-            (Present, "< 3", None, Some(&["4", "3!", "2", "1"]), install("2")),
-            (Present, ">= 5", None, Some(&["4!"]), Verdict::NoVersion(vec!["4".into()])),
-            // An exact version may only be missing from an old index.
-            (Present, "5", None, Some(&["4!"]), install("5")),
-            (Latest, "", Some(("2", Whole)), Some(&["3!", "2"]), install("3")),
-            (Latest, "", Some(("3", Whole)), Some(&["3!", "2"]), Verdict::Right),
-            (Latest, "", Some(("4", Whole)), Some(&["3!"]), Verdict::Right),
-            (Latest, "", Some(("1", Whole)), Some(&[]), Verdict::Right),
-            (Latest, "", None, Some(&[]), anything()),
-            (Latest, "< 3", Some(("3", Whole)), Some(&["3!", "2"]), install("2")),
-            (Latest, "", Some(("3", Unfinished)), Some(&["3!"]), install("3")),
-            (Absent, "", Some(("1", Whole)), None, Verdict::Remove),
-            (Absent, "", Some(("1", Unfinished)), None, Verdict::Remove),
-            (Absent, "", Some(("1", ConfigFiles)), None, Verdict::Right),
-            (Purged, "", Some(("1", ConfigFiles)), None, Verdict::Purge),
-            (Purged, "", None, None, Verdict::Right),
-        ] {
-            let constraint = VersionConstraint::from_value(&Value::from(version)).ok();
-            let compare = |left: &str, right: &str| left.cmp(right);
-            let judge = Judge { ensure, version: constraint.as_ref(), allow_downgrade: false, compare: &compare };
-            let installed =
-                installed.map(|(version, state)| Installed { version: version.to_owned(), state, held: false });
-            let judged = judge.verdict(installed.as_ref(), || {
-                let candidates: &[&str] = candidates.expect("candidates must not be asked for");
-                Ok(candidates
-                    .iter()
-                    .map(|version| Candidate {
-                        version: version.trim_end_matches('!').to_owned(),
-                        preferred: version.ends_with('!'),
-                    })
-                    .collect())
-            });
-            assert_eq!(judged, Ok(verdict), "{ensure:?} {version} {installed:?} {candidates:?}");
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! `user`: a user of the machine, its password, groups, home directory and keys.
 
 use converge_model::system::accounts::{Password, User, UserSettings};
-use converge_model::system::files::{Attributes, FileType, Metadata};
+use converge_model::system::files::FileType;
 use converge_model::{
     AbsPath, AccountName, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
     Resource, ResourceSpec, Result, Shown, System, property,
@@ -12,13 +12,10 @@ use crate::day::Expiry;
 use crate::ensure::{self, Ensure};
 use crate::membership::{self, Membership};
 use crate::password_hash::PasswordHash;
-use crate::{account_lookup, obstacle};
+use crate::{account_lookup, home_directory};
 
 /// The row of the registry. The home directory of a user that left the policy stays, whatever was declared of it.
 pub(crate) const KIND: Kind = Kind { schema, build, removal: |spec| Some(ensure::absent(spec, &[])) };
-
-/// The mode of a home directory that is made for a user who is there already.
-const HOME_MODE: u32 = 0o700;
 
 converge_model::properties! {
     /// What a user takes.
@@ -150,17 +147,6 @@ impl UserResource {
         self.properties.password.is_some() || self.properties.locked.is_some() || self.properties.expires.is_some()
     }
 
-    /// Where the home directory of the user belongs.
-    fn home(&self, user: &User) -> Result<AbsPath> {
-        match &self.properties.home {
-            Some(home) => Ok(home.clone()),
-            None => user.home.parse().map_err(|cause| {
-                Error::new(ErrorKind::Invalid, "find", format!("the home directory of {}", self.name), cause)
-                    .with_hint("declare `home`")
-            }),
-        }
-    }
-
     /// The supplementary groups that are declared, without the primary one: having that twice changes nothing.
     fn declared_groups(&self, primary: Option<&str>) -> Option<Vec<String>> {
         let groups = self.properties.groups.as_ref()?;
@@ -184,7 +170,7 @@ impl UserResource {
         };
         let password = if self.has_secrets() { accounts.password(&self.name)? } else { None };
         let home = if self.properties.create_home {
-            system.files().metadata(&self.home(&user)?)?.map(|metadata| metadata.file_type)
+            home_directory::observe(system, &user, self.properties.home.as_ref())?
         } else {
             None
         };
@@ -249,7 +235,7 @@ impl UserResource {
         let groups = match self.declared_groups(state.group.as_deref()) {
             Some(declared) if changes.has("groups") => {
                 for group in &declared {
-                    accounts.group(group)?.ok_or_else(|| account_lookup::missing("group", group))?;
+                    accounts.gid_of(group)?.ok_or_else(|| account_lookup::missing("group", group))?;
                 }
                 Some(membership::wanted(&state.groups, &declared, properties.groups_mode))
             }
@@ -287,36 +273,14 @@ impl UserResource {
         }
     }
 
-    /// Makes the home directory of a user who is there, and who was not given one when it was made.
-    fn make_home(&self, system: &dyn System, user: &User) -> Result<()> {
-        let home = self.home(user)?;
-        match system.files().metadata(&home)?.map(|metadata| metadata.file_type) {
-            None => {
-                let attributes = Attributes { uid: Some(user.uid), gid: Some(user.gid), mode: Some(HOME_MODE) };
-                let made = system.files().make_directory(&home, attributes);
-                made.map_err(|error| obstacle::with_parent_hint(error, &home))
-            }
-            Some(FileType::Directory | FileType::Symlink) => Ok(()),
-            Some(found) => {
-                let hint = "remove it if it is not needed, or declare another `home`";
-                Err(obstacle::in_the_way("make the home directory", &home, found, hint))
-            }
-        }
-    }
-
-    /// Removes the user. Its home directory goes first: without the user, nobody could tell any more whose it was, and a run
-    /// that was cut off between the two would leave it behind.
     fn remove(&self, system: &dyn System, state: &State) -> Result<()> {
-        if let (Some(user), true) = (&state.user, self.properties.remove_home)
-            && let Ok(home) = user.home.parse::<AbsPath>()
-            && home.parent().is_some_and(|parent| parent.parent().is_some())
-        {
-            let is_own = |found: Metadata| found.file_type == FileType::Directory && found.uid == user.uid;
-            if user.uid != 0 && system.files().metadata(&home)?.is_some_and(is_own) {
-                system.files().remove_tree(&home)?;
-            }
-        }
-        system.accounts().remove_user(&self.name, self.properties.remove_home)
+        // Without the user, nobody could tell any more whose home it was: a run that was cut off between the two would
+        // leave it behind.
+        let remove_home = match &state.user {
+            Some(user) if self.properties.remove_home => home_directory::remove(system, user)?,
+            _ => false,
+        };
+        system.accounts().remove_user(&self.name, remove_home)
     }
 }
 
@@ -351,7 +315,7 @@ impl Resource for UserResource {
         }
         self.compare_account(state, &mut changes);
         self.compare_secrets(state, &mut changes);
-        if self.properties.create_home && !matches!(state.home, Some(FileType::Directory | FileType::Symlink)) {
+        if self.properties.create_home && !state.home.is_some_and(home_directory::is_one) {
             let from = state.home.map(FileType::words);
             changes.push(Change::new("create_home", Shown::maybe(from), Shown::text(FileType::Directory.words())));
         }
@@ -362,8 +326,8 @@ impl Resource for UserResource {
     }
 
     fn apply(&self, system: &dyn System, state: &State, changes: &Changes) -> Result<()> {
-        let accounts = system.accounts();
-        if self.properties.ensure == Ensure::Absent {
+        let (properties, accounts) = (&self.properties, system.accounts());
+        if properties.ensure == Ensure::Absent {
             return self.remove(system, state);
         }
         let settings = self.settings(system, state, changes)?;
@@ -374,10 +338,10 @@ impl Resource for UserResource {
         }
         // What follows needs its numbers and its home directory, as they are now.
         let user = accounts.user(&self.name)?.ok_or_else(|| account_lookup::missing("user", &self.name))?;
-        if self.properties.create_home {
-            self.make_home(system, &user)?;
+        if properties.create_home {
+            home_directory::make(system, &user, properties.home.as_ref())?;
         }
-        match &self.properties.authorized_keys {
+        match &properties.authorized_keys {
             Some(keys) => keys.apply(system, &user),
             None => Ok(()),
         }

@@ -131,6 +131,14 @@ fn absent_rows() -> Vec<Row> {
         Row {
             gone: &["user alice"],
             ..row(
+                &[("user[alice]", "ensure = 'absent'\nremove_home = true")],
+                vec![("a user whose home is not its own", alice(|m| m.owner("/home/alice", 0, 0)))],
+                &["/home/alice directory root:root 0755"],
+            )
+        },
+        Row {
+            gone: &["user alice"],
+            ..row(
                 &[("user[alice]", "ensure = 'absent'")],
                 vec![("a user", alice(|m| m))],
                 &["/home/alice directory 1000:1000 0755"],

@@ -8,6 +8,7 @@ use converge_model::{
     Value,
 };
 use converge_system::memory::{Faults, MemoryMachine};
+use converge_system::overlay::Overlay;
 
 /// A recipe: resources in order, each with its properties in TOML.
 pub(crate) type Recipe = &'static [(&'static str, &'static str)];
@@ -96,6 +97,18 @@ impl Row {
                 assert!(!dump.lines().any(|found| found.starts_with(gone)), "{name}: {gone:?} is in\n{dump}");
             }
             self.check_idle(&name, &machine);
+        }
+    }
+
+    /// A plan predicts what a run changes, and touches nothing.
+    pub(crate) fn check_plan(&self) {
+        for (start, machine) in &self.starts {
+            let (name, machine) = (self.name(start), machine.clone());
+            let before = machine.dump();
+            let plan = converge(&Overlay::new(&machine), self.recipe);
+            assert_eq!(machine.dump(), before, "{name}: the plan touched the machine");
+            let run = converge(&machine, self.recipe);
+            assert_eq!(plan, run, "{name}: the plan, and the run");
         }
     }
 

@@ -20,6 +20,11 @@ fn every_kind_converges_and_is_idle_then() {
 }
 
 #[test]
+fn a_plan_of_every_kind_predicts_what_a_run_changes() {
+    rows().iter().for_each(Row::check_plan);
+}
+
+#[test]
 fn every_kind_goes_on_after_a_failure_of_any_one_operation() {
     rows().iter().for_each(Row::check_faults);
 }

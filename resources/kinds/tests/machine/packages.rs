@@ -166,13 +166,12 @@ fn archive_rows() -> Vec<Row> {
         ),
         row(
             &[
-                ("file[/srv/own.deb]", "content = \"Package: own\\nVersion: 3\\n\""),
-                ("package[own]", "archive = '/srv/own.deb'"),
+                ("file[/srv/own_3_all.deb]", "content = \"Package: own\\nVersion: 3\\n\""),
+                ("package[own]", "archive = '/srv/own_3_all.deb'"),
             ],
             vec![("a file that is yet to be written", {
                 shop(|m| {
-                    file(m);
-                    m.erase("/srv/own.deb")
+                    m.package_file("/srv/own_3_all.deb", "own", "3", Release::default()).erase("/srv/own_3_all.deb")
                 })
             })],
             &["package own 3 installed"],

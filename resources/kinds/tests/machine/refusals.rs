@@ -5,21 +5,33 @@ use std::collections::BTreeMap;
 use converge_kinds::registry;
 use converge_model::{Kinds, ResourceId, ResourceSpec, Value};
 use converge_system::memory::{Behaviour, MemoryMachine, Release};
+use converge_system::overlay::Overlay;
 
 use crate::harness::{Recipe, converge, debian};
 
+/// A recipe, a machine that it must not change, what the error says, and what its hint says.
+type Case = (Recipe, MemoryMachine, &'static str, &'static str);
+
+fn check(cases: Vec<Case>) {
+    for (recipe, machine, cause, hint) in cases {
+        let before = machine.clone();
+        let planned = converge(&Overlay::new(&before), recipe);
+        let error = converge(&machine, recipe).expect_err(&format!("{recipe:?}"));
+        assert!(error.to_string().contains(cause), "{recipe:?}: {error}");
+        assert!(error.hint.as_ref().is_some_and(|said| said.contains(hint)), "{recipe:?}: {:?}", error.hint);
+        // Whether a command accepts what is not there yet cannot be planned.
+        if !recipe[0].1.contains("validate") {
+            assert!(planned.is_err(), "{recipe:?}: the plan did not foresee it");
+        }
+        let changes = machine.changes_since(&before);
+        let changes: Vec<_> = changes.lines().filter(|line| !line.starts_with("+ command ")).collect();
+        assert!(changes.is_empty(), "{recipe:?} changed {changes:?}");
+    }
+}
+
 #[test]
 fn what_must_not_be_touched_is_refused() {
-    fn held(m: &MemoryMachine) -> &MemoryMachine {
-        use converge_model::system::packages::PackageState::Installed;
-        m.package("tool", "2", Release::default()).package("tool", "1", Release::default());
-        m.installed("tool", "1").package_state("tool", Installed, true)
-    }
-    fn planted(m: &MemoryMachine) -> &MemoryMachine {
-        m.user("eve", 1001).directory("/home/eve").owner("/home/eve", 1001, 1001);
-        m.symlink("/home/eve/.ssh", "/root").owner("/home/eve/.ssh", 1001, 1001)
-    }
-    let cases: Vec<(Recipe, MemoryMachine, &str, &str)> = vec![
+    check(vec![
         (&[("file[/srv/x]", "content = ''")], debian(|m| m.directory("/srv/x")), "directory is in the way", "remove"),
         (&[("file[/srv/x]", "content = ''")], debian(|m| m.special("/srv/x")), "socket or device is in", "remove"),
         (&[("file[/srv/x]", "mode = '0600'")], debian(|m| m.symlink("/srv/x", "/etc")), "symbolic link", "follow"),
@@ -28,6 +40,12 @@ fn what_must_not_be_touched_is_refused() {
             debian(|m| m.directory("/srv/x")),
             "directory is in",
             "directory[/srv/x]",
+        ),
+        (
+            &[("file[/home/eve/x]", "content = ''\nfollow = true\nowner = 'eve'")],
+            debian(|m| planted(m).symlink("/home/eve/x", "/etc/shadow").owner("/home/eve/x", 1001, 1001)),
+            "/home/eve/x",
+            "",
         ),
         (&[("file[/srv/no/x]", "content = ''")], debian(|m| m), "write /srv/no/x", "directory[/srv/no]"),
         (&[("file[/srv/x]", "owner = 'eve'")], debian(|m| m), "no such user", "user[eve]"),
@@ -50,6 +68,23 @@ fn what_must_not_be_touched_is_refused() {
         ),
         (&[("link[/srv/x]", "ensure = 'absent'")], debian(|m| m.file("/srv/x", "")), "file is in the way", "force"),
         (&[("link[/srv/x]", "to = '/srv/y'\ntype = 'hard'")], debian(|m| m), "/srv/y is not there", "file[/srv/y]"),
+    ]);
+}
+
+fn held(m: &MemoryMachine) -> &MemoryMachine {
+    use converge_model::system::packages::PackageState::Installed;
+    m.package("tool", "2", Release::default()).package("tool", "1", Release::default());
+    m.installed("tool", "1").package_state("tool", Installed, true)
+}
+
+fn planted(m: &MemoryMachine) -> &MemoryMachine {
+    m.user("eve", 1001).directory("/home/eve").owner("/home/eve", 1001, 1001);
+    m.symlink("/home/eve/.ssh", "/root").owner("/home/eve/.ssh", 1001, 1001)
+}
+
+#[test]
+fn what_cannot_be_had_is_refused() {
+    check(vec![
         (&[("package[tool]", "version = '2'")], debian(held), "on hold", "hold = false"),
         (&[("package[tool]", "ensure = 'absent'")], debian(held), "on hold", "hold = false"),
         (
@@ -86,16 +121,7 @@ fn what_must_not_be_touched_is_refused() {
         (&[("user[eve]", "authorized_keys = []")], debian(planted), "symbolic link is in the way", "look who"),
         (&[("user[eve]", "authorized_keys = ['k']")], debian(|m| m.user("eve", 1001)), "/home/eve/.ssh", "create_home"),
         (&[("group[dev]", "members = ['none']")], debian(|m| m), "no user none", "user[none]"),
-    ];
-    for (recipe, machine, cause, hint) in cases {
-        let before = machine.clone();
-        let error = converge(&machine, recipe).expect_err(&format!("{recipe:?}"));
-        assert!(error.to_string().contains(cause), "{recipe:?}: {error}");
-        assert!(error.hint.as_ref().is_some_and(|said| said.contains(hint)), "{recipe:?}: {:?}", error.hint);
-        let changes = machine.changes_since(&before);
-        let changes: Vec<_> = changes.lines().filter(|line| !line.starts_with("+ command ")).collect();
-        assert!(changes.is_empty(), "{recipe:?} changed {changes:?}");
-    }
+    ]);
 }
 
 #[test]
@@ -119,7 +145,8 @@ fn a_wrong_declaration_is_refused_before_anything_is_looked_at() {
         ("file[/etc/motd]", "contents = ''", "unknown property `contents`"),
         ("file[/etc/motd]", "mode = 644", "octal"),
         ("file[/etc/motd]", "validate = 'visudo -c'", "{path}"),
-        ("directory[/]", "ensure = 'absent'", "root directory"),
+        ("directory[/]", "ensure = 'absent'\nforce = true", "the system itself"),
+        ("directory[/etc]", "purge = true", "the system itself"),
         ("link[/a]", "", "`to` is missing"),
         ("link[/a]", "to = 'b'\ntype = 'hard'", "absolute path"),
         ("link[/a]", "to = '/b'\ntype = 'soft'", "`symbolic`, `hard`"),

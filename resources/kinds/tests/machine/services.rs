@@ -1,6 +1,6 @@
 //! Rows: service.
 
-use converge_system::memory::MemoryMachine;
+use converge_system::memory::{MemoryMachine, Release};
 
 use crate::harness::{Row, debian, row};
 
@@ -15,6 +15,10 @@ const UNIT: &str = r#"content = "[Service]\nExecStart=/bin/own\n[Install]\nWante
 
 /// Rows: service.
 pub(crate) fn rows() -> Vec<Row> {
+    [rows_of_units(), rows_of_files()].into_iter().flatten().collect()
+}
+
+fn rows_of_units() -> Vec<Row> {
     vec![
         row(
             &[("service[web]", "running = true\nenabled = true")],
@@ -45,6 +49,11 @@ pub(crate) fn rows() -> Vec<Row> {
             vec![("one that runs", web(|m| m.running("web.service").enabled("web.service")))],
             &["unit web.service inactive masked"],
         ),
+    ]
+}
+
+fn rows_of_files() -> Vec<Row> {
+    vec![
         Row {
             gone: &["unit"],
             ..row(
@@ -66,6 +75,26 @@ pub(crate) fn rows() -> Vec<Row> {
                 ),
             ],
             &["unit own.service active enabled"],
+        ),
+        row(
+            &[
+                ("package[shop]", ""),
+                ("file[/etc/shop.conf]", "content = 'x'\nowner = 'shop'\ngroup = 'shop'\nmode = '0640'"),
+                ("user[alice]", "groups = ['shop']"),
+                ("service[shop]", "running = true\nenabled = true"),
+            ],
+            vec![("a package that brings the user and the unit", {
+                debian(|m| {
+                    let unit = &b"[Service]\nExecStart=/bin/shop\n[Install]\nWantedBy=multi-user.target\n"[..];
+                    let release = Release::default().adding_user("shop");
+                    m.package(
+                        "shop",
+                        "1",
+                        release.shipping("/usr/lib/systemd/system/shop.service".parse().unwrap(), unit),
+                    )
+                })
+            })],
+            &["/etc/shop.conf file shop:shop 0640 \"x\"", "unit shop.service active enabled"],
         ),
     ]
 }
