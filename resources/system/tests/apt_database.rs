@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use converge_model::system::packages::PackageState;
+use converge_model::system::packages::{PackageState, Transaction};
 use converge_model::{Cancel, ErrorKind, System};
 use converge_system::NoBlobs;
 use converge_system::linux::{LinuxSystem, Options};
@@ -68,8 +68,11 @@ fn candidates_are_those_of_apt() {
         let policy = printed("apt-cache", &["policy", name]);
         let wanted = policy.lines().find_map(|line| line.strip_prefix("  Candidate: ")).unwrap();
         let candidates = system.packages().candidates(name).unwrap();
-        let preferred: Vec<&str> =
-            candidates.iter().filter(|candidate| candidate.preferred).map(|candidate| candidate.version.as_str()).collect();
+        let preferred: Vec<&str> = candidates
+            .iter()
+            .filter(|candidate| candidate.preferred)
+            .map(|candidate| candidate.version.as_str())
+            .collect();
         assert_eq!(preferred, [wanted], "{name}");
         let madison = printed("apt-cache", &["madison", name]);
         for line in madison.lines() {
@@ -80,4 +83,20 @@ fn candidates_are_those_of_apt() {
     // A name that is no package is not taken for a pattern.
     assert_eq!(system.packages().candidates("libstdc.+").map(|found| found.len()).unwrap_or(0), 0);
     assert_eq!(system.packages().candidates("no-such-package").unwrap(), []);
+}
+
+#[test]
+fn a_tree_without_apt_says_so() {
+    let root = tempfile::tempdir().unwrap();
+    let options = Options { root: root.path().to_owned(), blobs: Arc::new(NoBlobs), cancel: Cancel::new() };
+    let system = LinuxSystem::new(options).unwrap();
+    assert_eq!((system.packages().provider(), system.services().provider()), (None, None));
+    for error in [
+        system.packages().installed("nginx").unwrap_err(),
+        system.packages().transact(&Transaction::default()).unwrap_err(),
+        system.services().status("nginx.service").unwrap_err(),
+    ] {
+        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+        assert!(error.hint.is_some(), "{error}");
+    }
 }

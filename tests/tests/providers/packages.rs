@@ -144,10 +144,17 @@ fn the_index_is_fetched_only_when_it_must_be() -> Result<()> {
     assert_says(&answers[1], &["Unavailable", "the index knows no such package, and fetching the index failed"]);
     inside.machine.run(["rm", "/etc/apt/sources.list.d/gone.list"])?.assert_ok();
 
-    // A package that the index does not have yet.
+    // A package that the index does not have yet, and one whose file the repository has already replaced.
     inside.machine.shell("rm -rf /var/lib/apt/lists/*")?.assert_ok();
     assert_eq!(inside.call("transact 60 three")?, "done");
     assert_eq!(dpkg(&inside, "three")?, "ii 1");
+    inside.machine.run(["cp", "-aL", "/var/lib/apt/lists", "/var/lib/apt/old-lists"])?.assert_ok();
+    inside.offer(&[Package::new("one", "2")])?;
+    inside.machine.shell("rm -rf /var/lib/apt/lists; mv /var/lib/apt/old-lists /var/lib/apt/lists")?.assert_ok();
+    inside.machine.run(["apt-get", "purge", "-y", "one"])?.assert_ok();
+    assert_eq!(inside.call("candidates one")?, "1*");
+    assert_eq!(inside.call("transact 60 one")?, "done");
+    assert_eq!(dpkg(&inside, "one")?, "ii 2");
     Ok(())
 }
 

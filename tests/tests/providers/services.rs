@@ -66,6 +66,14 @@ fn a_service_goes_through_its_life() -> Result<()> {
     assert_eq!(inside.call("perform reload web.service 10")?, "done");
     assert_eq!(systemctl(&inside, "web")?, "inactive disabled", "reloading does not start");
 
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and a booted machine; run by cargo xtask test"]
+fn masks_and_aliases_are_what_systemd_takes_them_for() -> Result<()> {
+    let Some(inside) = Inside::boot("service-masks")? else { return Ok(()) };
+    unit(&inside, "web", "ExecStart=/bin/sleep 1001")?;
     // A mask is a link where this unit's file is: that is said, and another unit is masked.
     assert_says(
         &inside.call("perform mask web.service 10")?,
@@ -194,10 +202,15 @@ fn systemd_is_reached_with_and_without_a_bus() -> Result<()> {
     let calls = [
         "status unit1.service",
         "run systemctl daemon-reexec",
+        "perform restart unit1.service 10",
+        "run systemctl daemon-reexec",
         "status unit1.service",
         "run sleep 4",
         "status unit1.service",
     ];
-    assert_eq!(inside.calls(&calls)?, [status, "exited with 0", status, "exited with 0", status]);
+    assert_eq!(
+        inside.calls(&calls)?,
+        [status, "exited with 0", "done", "exited with 0", status, "exited with 0", status]
+    );
     Ok(())
 }

@@ -1,19 +1,20 @@
 //! apt and dpkg behind the port.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use converge_model::system::Commands;
 use converge_model::system::commands::{CommandOutput, Exit};
 use converge_model::system::packages::{Candidate, Installed, PackageFile, Transaction};
 use converge_model::{AbsPath, Cancel, Error, ErrorKind, Result};
 
-use super::dpkg::{Database, Index};
+use super::database::Database;
 use super::lists::Lists;
 use super::lock;
-use super::policy::{self, Policy};
+use super::offers::Offers;
+use super::policy::Policy;
 use super::request::{self, Request, bare};
 use super::simulation;
 use super::tools::{Deadline, Tools, strings};
@@ -24,8 +25,6 @@ const LOOK: Duration = Duration::from_secs(120);
 const FETCH: Duration = Duration::from_secs(300);
 /// For how long fetching the index is not tried again after it failed: it may have taken minutes to find that out.
 const FETCH_PAUSE: Duration = Duration::from_secs(300);
-/// How many packages one call asks about, so that the answer fits into what is kept of it.
-const BATCH: usize = 50;
 /// What dpkg and apt lock before they change packages.
 const LOCKS: [&str; 3] = ["var/lib/dpkg/lock-frontend", "var/lib/dpkg/lock", "var/cache/apt/archives/lock"];
 /// What apt locks before it fetches the index.
@@ -38,17 +37,8 @@ pub(super) struct Apt {
     lists: Lists,
     tools: Tools,
     cancel: Cancel,
-    offers: Mutex<Offers>,
+    offers: Offers,
     fetches: Mutex<Fetches>,
-}
-
-/// What was asked of apt's index before, until it may answer otherwise.
-#[derive(Default)]
-struct Offers {
-    /// What else will probably be asked about.
-    expected: BTreeSet<String>,
-    known: HashMap<String, Option<Policy>>,
-    valid_for: Option<(Arc<Index>, [Option<SystemTime>; 3])>,
 }
 
 /// What is remembered of fetching the index.
@@ -70,15 +60,14 @@ impl Apt {
             lists: Lists::new(root.to_owned()),
             tools: Tools::new(commands),
             cancel,
-            offers: Mutex::default(),
+            offers: Offers::default(),
             fetches: Mutex::default(),
         })
     }
 
     /// Told which packages will be asked about, so that their candidates can be asked for together.
     pub(super) fn expect(&self, names: &[&str]) {
-        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
-        offers.expected.extend(names.iter().map(|name| (*name).to_owned()));
+        self.offers.expect(names);
     }
 
     pub(super) fn installed(&self, name: &str) -> Result<Option<Installed>> {
@@ -142,8 +131,8 @@ impl Apt {
         let files = files.collect::<Result<Vec<_>>>()?;
         self.look_up(transaction, deadline)?;
         self.mark("unhold", &transaction.unhold, deadline)?;
-        self.call(Request::new(transaction, &files, &*self.database.index()?)?, deadline)?;
-        self.call(Request::purge(transaction, &*self.database.index()?), deadline)?;
+        self.call(&Request::new(transaction, &files, &*self.database.index()?)?, deadline)?;
+        self.call(&Request::purge(transaction, &*self.database.index()?), deadline)?;
         self.mark("hold", &transaction.hold, deadline)
     }
 
@@ -278,39 +267,43 @@ impl Apt {
         fetched
     }
 
-    /// One call of apt-get, which is simulated first: nothing is removed or changed that nobody asked for.
-    fn call(&self, request: Request, deadline: Deadline<'_>) -> Result<()> {
+    /// One call of apt-get; a second one with a new index where the repository went on since it was fetched.
+    fn call(&self, request: &Request, deadline: Deadline<'_>) -> Result<()> {
         if request.is_empty() {
             return Ok(());
         }
+        match self.attempt(request, deadline) {
+            Err(failed) if failed.is_stale => match self.fetch(deadline) {
+                Ok(()) => self.attempt(request, deadline).map_err(|failed| failed.error),
+                Err(_) => Err(failed.error),
+            },
+            attempted => attempted.map_err(|failed| failed.error),
+        }
+    }
+
+    /// One call of apt-get, which is simulated first: nothing is removed or changed that nobody asked for.
+    fn attempt(&self, request: &Request, deadline: Deadline<'_>) -> Result<(), Failed> {
         let output = self.tools.simulate(&request.words, deadline)?;
         deadline.judge("apt-get", &output, &[])?;
         if output.output.dropped > 0 && !request.removes.is_empty() {
             let cause = "it changes so many packages at once that what it removes cannot be checked";
-            return Err(Error::new(ErrorKind::Failed, deadline.operation, deadline.subject, cause)
-                .with_hint("install and remove in separate recipes"));
+            let error = Error::new(ErrorKind::Failed, deadline.operation, deadline.subject, cause);
+            return Err(error.with_hint("install and remove in separate recipes").into());
         }
         let simulation = simulation::parse(&output.output.text);
-        self.refuse_surprises(&request, &simulation, deadline)?;
+        self.refuse_surprises(request, &simulation, deadline)?;
         if !simulation.changes && output.output.dropped == 0 {
             return Ok(());
         }
-        let mut output = self.tools.apt_get(&request.guarded_words(), deadline)?;
-        if output.exit != Exit::Code(0) && is_stale(&output) && self.fetch(deadline).is_ok() {
-            output = self.tools.apt_get(&request.guarded_words(), deadline)?;
-        }
-        let mut request = request;
-        for goal in request.installs.iter_mut().filter(|goal| goal.version.is_none()) {
-            goal.version = simulation.version_of(&goal.name);
-        }
-        let unmet = request.unmet(&*self.database.index()?);
+        let output = self.tools.apt_get(&request.guarded_words(), deadline)?;
+        let unmet = request.unmet(&simulation, &*self.database.index()?);
         match deadline.judge("apt-get", &output, &unmet) {
             Err(error) if unmet.is_empty() && error.kind == ErrorKind::Failed => {
                 // All that was asked for is there: another package that is broken is not this one's fault.
                 tracing::warn!("another package is broken: {}", error.cause);
                 Ok(())
             }
-            judged => judged,
+            judged => judged.map_err(|error| Failed { is_stale: is_stale(&output), error }),
         }
     }
 
@@ -371,55 +364,30 @@ impl Apt {
 
     /// What the index has of `name`.
     fn offer(&self, name: &str) -> Result<Option<Policy>> {
-        let now = (self.database.index()?, self.lists.fingerprint());
-        let mut offers = self.offers.lock().unwrap_or_else(PoisonError::into_inner);
-        let valid =
-            offers.valid_for.as_ref().is_some_and(|(index, lists)| Arc::ptr_eq(index, &now.0) && *lists == now.1);
-        if !valid {
-            offers.known.clear();
-        }
-        if let Some(known) = offers.known.get(name) {
-            return Ok(known.clone());
-        }
-        let unknown: BTreeSet<&str> = offers.expected.iter().map(String::as_str).chain([name]).collect();
-        let unknown: Vec<String> =
-            unknown.into_iter().filter(|name| !offers.known.contains_key(*name)).map(str::to_owned).collect();
-        for batch in unknown.chunks(BATCH) {
-            let policies = self.ask(batch)?;
-            for name in batch {
-                let of_name = |policy: &&Policy| policy.name == bare(name, now.0.native());
-                let policy = policies.iter().find(of_name).cloned();
-                offers.known.insert(name.clone(), policy);
-            }
-        }
-        offers.valid_for = Some(now);
-        Ok(offers.known.get(name).cloned().flatten())
+        self.offers.get(name, self.database.index()?, self.lists.fingerprint(), &self.tools)
     }
 
-    fn ask(&self, names: &[String]) -> Result<Vec<Policy>> {
-        let mut line = strings(&["/usr/bin/apt-cache", "-o", "APT::Cmd::Pattern-Only=true", "policy"]);
-        line.extend_from_slice(names);
-        let output = self.tools.look(line, LOOK)?;
-        if output.output.dropped > 0 && names.len() > 1 {
-            let (left, right) = names.split_at(names.len() / 2);
-            return Ok([self.ask(left)?, self.ask(right)?].concat());
-        }
-        Deadline { operation: "look up", subject: "packages in apt's index", at: Instant::now() }.judge(
-            "apt-cache",
-            &output,
-            &[],
-        )?;
-        Ok(policy::parse(&output.output.text))
-    }
-
-    fn fetches(&self) -> std::sync::MutexGuard<'_, Fetches> {
+    fn fetches(&self) -> MutexGuard<'_, Fetches> {
         self.fetches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call of apt-get that failed.
+struct Failed {
+    error: Error,
+    /// A download failed in a way that a newer index would mend.
+    is_stale: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, is_stale: false }
     }
 }
 
 /// Whether a download failed because the repository went on since the index was fetched.
 fn is_stale(output: &CommandOutput) -> bool {
-    ["404  Not Found", "Hash Sum mismatch", "File has unexpected size"]
+    ["404  Not Found", "File not found", "Hash Sum mismatch", "File has unexpected size"]
         .iter()
         .any(|words| output.output.text.contains(words))
 }

@@ -14,10 +14,12 @@
 //! - A package that was never installed cannot be seen to be held.
 
 mod apt;
-mod dpkg;
+mod database;
 mod failure;
+mod index;
 mod lists;
 mod lock;
+mod offers;
 mod policy;
 mod request;
 mod simulation;

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use converge_model::system::packages::{Install, PackageFile, PackageState, Transaction};
 use converge_model::{Error, ErrorKind, Result};
 
-use super::dpkg::Index;
+use super::index::Index;
+use super::simulation::Simulation;
 use super::version;
 
 /// One call of `apt-get`.
@@ -191,20 +192,19 @@ impl Request {
         self.words.is_empty()
     }
 
-    /// What is not as it must be, in words; nothing where all is.
-    pub(super) fn unmet(&self, index: &Index) -> Vec<String> {
+    /// What is not as it must be after what `simulation` said would happen, in words; nothing where all is.
+    pub(super) fn unmet(&self, simulation: &Simulation, index: &Index) -> Vec<String> {
         let mut unmet = Vec::new();
         for goal in &self.installs {
             let name = &goal.name;
+            let wanted = goal.version.as_deref().or_else(|| simulation.version_of(bare(name, index.native())));
             match index.find(name).map(|entry| (entry, entry.installed())) {
                 None | Some((_, None)) => unmet.push(format!("{name} is not installed")),
                 Some((entry, Some(installed))) if installed.state != PackageState::Installed => {
                     unmet.push(format!("{name} is {}", entry.progress.word()));
                 }
                 Some((_, Some(installed))) => {
-                    if let Some(wanted) = &goal.version
-                        && version::compare(wanted, &installed.version) != Ordering::Equal
-                    {
+                    if wanted.is_some_and(|wanted| version::compare(wanted, &installed.version) != Ordering::Equal) {
                         unmet.push(format!("{name} is still {}", installed.version));
                     }
                 }

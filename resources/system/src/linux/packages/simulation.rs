@@ -19,8 +19,8 @@ pub(super) struct Simulation {
 
 impl Simulation {
     /// The version that `name` would have then; nothing where it would not be unpacked.
-    pub(super) fn version_of(&self, name: &str) -> Option<String> {
-        self.installs.iter().find(|(installed, _)| installed == name).map(|(_, version)| version.clone())
+    pub(super) fn version_of(&self, name: &str) -> Option<&str> {
+        self.installs.iter().find(|(installed, _)| installed == name).map(|(_, version)| version.as_str())
     }
 }
 

@@ -31,11 +31,13 @@ pub(super) enum Ended {
 pub(super) struct Trouble {
     pub(super) refusal: Refusal,
     pub(super) see_log: bool,
+    /// Nothing was changed yet, so that the whole may be tried again.
+    pub(super) untouched: bool,
 }
 
 impl From<Refusal> for Trouble {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, see_log: false }
+        Self { refusal, see_log: false, untouched: false }
     }
 }
 
@@ -54,7 +56,7 @@ impl Order {
         let deadline = Instant::now() + self.timeout;
         match timeout_at(deadline, self.prepare(&manager)).await {
             Ok(prepared) => {
-                let listed = prepared?;
+                let listed = prepared.map_err(|refusal| Trouble { untouched: true, ..Trouble::from(refusal) })?;
                 match self.action {
                     UnitAction::Start | UnitAction::Stop | UnitAction::Restart | UnitAction::Reload => {
                         self.run_job(&manager, &listed, deadline).await
@@ -136,7 +138,7 @@ impl Order {
                 )))
             }
             "assert" => Err(Trouble::from(Refusal::new(ErrorKind::Failed, "one of its Assert settings does not hold"))),
-            _ => Err(Trouble { refusal: self.failure(manager, &listed.id, result).await, see_log: true }),
+            _ => Err(Trouble { see_log: true, ..Trouble::from(self.failure(manager, &listed.id, result).await) }),
         }
     }
 
@@ -148,7 +150,7 @@ impl Order {
             let activity = unit::activity(&now.active_state);
             if activity == Activity::Failed || now.sub_state == "auto-restart" {
                 let refusal = self.failure(manager, &listed.id, "it ended as soon as it was started").await;
-                return Err(Trouble { refusal, see_log: true });
+                return Err(Trouble { see_log: true, ..Trouble::from(refusal) });
             }
             let kind = match listed.id.ends_with(".service") {
                 true => manager.property::<String>(&now, SERVICE, "Type").await?,
@@ -215,7 +217,7 @@ impl Order {
                 );
             }
         }
-        Trouble { refusal, see_log: true }
+        Trouble { see_log: true, ..Trouble::from(refusal) }
     }
 
     fn late(&self, what: &str) -> Refusal {

@@ -162,7 +162,7 @@ impl LinuxServices {
     }
 
     fn explain(&self, operation: &str, unit: &str, trouble: Trouble, begun: Instant) -> Error {
-        let Trouble { mut refusal, see_log } = trouble;
+        let Trouble { mut refusal, see_log, .. } = trouble;
         let lines = if see_log { self.log(unit, begun) } else { Vec::new() };
         if !lines.is_empty() {
             refusal.cause.push_str("; its log:");
@@ -205,11 +205,19 @@ impl Services for LinuxServices {
         self.available(action.word(), &format!("unit {unit}"))?;
         let begun = Instant::now();
         let order = Order { unit: unit.to_owned(), action, timeout, cancel: self.cancel.clone() };
-        let done = self.bus.run(|connection| order.carry_out(Manager::new(connection)));
+        let carry_out = || {
+            let order = order.clone();
+            self.bus.run(|connection| order.carry_out(Manager::new(connection)))
+        };
+        let mut done = carry_out()?;
+        if matches!(&done, Err(trouble) if trouble.untouched && trouble.refusal.disconnected) {
+            self.bus.reset();
+            done = carry_out()?;
+        }
         self.forget_prepared();
         // A service may change anything.
         self.epoch.advance();
-        let trouble = match done? {
+        let trouble = match done {
             Ok(Ended::Well) => return Ok(()),
             Ok(Ended::Down) => match self.log(unit, begun).into_iter().find(|line| line.contains("skipped")) {
                 Some(line) => Trouble::from(job::skipped(&line)),
