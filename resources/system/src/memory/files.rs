@@ -224,6 +224,7 @@ impl Files for MemoryMachine {
     fn make_hard_link(&self, path: &AbsPath, existing: &AbsPath) -> Result<()> {
         self.operation("make the hard link", path)?;
         let mut state = self.state();
+        state.tree.entry("make the hard link", path)?;
         state.guard_name("make the hard link", path)?;
         state.guard("make the hard link", existing)?;
         state.tree.make_hard_link(path, existing)

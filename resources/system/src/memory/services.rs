@@ -149,10 +149,16 @@ impl State {
             }
             UnitAction::Enable => self.set_enabled(name, true),
             UnitAction::Disable => self.set_enabled(name, false),
-            UnitAction::Mask => self.change_files(name, |unit| !std::mem::replace(&mut unit.masked, true)),
+            UnitAction::Mask => self.change_files(name, |unit| {
+                unit.masked = true;
+                !masked
+            }),
             UnitAction::Unmask => {
                 self.unmask_file(name)?;
-                self.change_files(name, |unit| std::mem::replace(&mut unit.masked, false))
+                self.change_files(name, |unit| {
+                    unit.masked = false;
+                    masked
+                })
             }
             UnitAction::Start | UnitAction::Stop | UnitAction::Restart | UnitAction::Reload => {
                 self.run_job(name, action, timeout)
@@ -207,6 +213,7 @@ impl State {
                     Behaviour::Fails(_) => Activity::Failed,
                     Behaviour::Hangs => Activity::Activating,
                 };
+                unit.loaded = unit.loaded.filter(|_| unit.enabled || unit.activity != Activity::Inactive);
                 match &unit.behaviour {
                     Behaviour::Works => {}
                     Behaviour::Fails(log) => return fail(ErrorKind::Failed, log),

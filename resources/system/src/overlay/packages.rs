@@ -210,7 +210,7 @@ impl Packages for Overlay<'_> {
                     Some(there) => there.clone(),
                     None => self.known(&changes, name)?,
                 };
-                if let Some(there) = there {
+                if let Some(there) = there.filter(|there| there.state != PackageState::ConfigFiles) {
                     next.insert(name.clone(), Some(Installed { held, ..there }));
                 }
             }

@@ -153,7 +153,8 @@ impl Overlay<'_> {
             _ if files.is_none() && below.enablement == Enablement::Static => Enablement::Static,
             _ => Enablement::Disabled,
         };
-        let loaded = activity != Activity::Inactive || enablement == Enablement::Enabled;
+        let enabled = change.enabled.unwrap_or(below.enablement == Enablement::Enabled);
+        let loaded = activity != Activity::Inactive || enabled;
         let read = unit_file::names(unit).iter().find_map(|name| units.read.get(name).copied());
         let (exists, stale) = match differing {
             Some(Differing { before, now }) => {
@@ -168,6 +169,10 @@ impl Overlay<'_> {
         };
         let status = UnitStatus { exists: exists || masked, activity, enablement, stale, can_reload };
         drop(units);
+        if below.enablement == Enablement::Masked && !masked && change.enabled.is_none() {
+            self.assumptions
+                .assume(format!("{unit} is taken to be disabled: its mask hides whether it starts at boot"));
+        }
         Ok(if status.exists { status } else { self.taken_to_come(unit, status) })
     }
 
@@ -264,13 +269,6 @@ impl Services for Overlay<'_> {
             }
             UnitAction::Mask => self.change_files(unit, !masked, |change| change.masked = Some(true))?,
             UnitAction::Unmask => {
-                let below = self.base.services().status(unit)?.enablement;
-                let known = self.units().units.get(unit).is_some_and(|change| change.enabled.is_some());
-                if masked && below == Enablement::Masked && !known {
-                    let text =
-                        format!("whether {unit} starts at boot shows only when it is unmasked: taken for disabled");
-                    self.assumptions.assume(text);
-                }
                 self.unmask_files(unit)?;
                 self.change_files(unit, masked, |change| change.masked = Some(false))?;
             }

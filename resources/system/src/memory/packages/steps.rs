@@ -130,6 +130,7 @@ impl State {
 
     fn hold(&mut self, name: &str, held: bool) -> Result<()> {
         match self.packages.packages.get_mut(plain(name)) {
+            Some(present) if present.installed.state == PackageState::ConfigFiles => {}
             Some(present) => present.installed.held = held,
             None if !self.packages.index.contains_key(plain(name)) => {
                 return Err(refuse(ErrorKind::NotFound, "hold", name, "there is no such package"));

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use converge_model::system::accounts::User;
 use converge_model::system::files::{FileType, Metadata};
 use converge_model::system::packages::PackageState;
+use converge_model::system::services::Enablement;
 use converge_model::{AbsPath, Content, System};
 use proptest::prelude::*;
 
@@ -154,21 +155,24 @@ fn check(before: &[Operation], operations: &[Operation]) -> Result<(), TestCaseE
     for operation in before {
         let _ = operation.carry_out(&base);
     }
+    // What is beneath a mask cannot be known.
+    prop_assume!(UNITS.iter().all(|unit| base.services().status(unit).unwrap().enablement != Enablement::Masked));
     let (real, dump) = (base.clone(), base.dump());
     let overlay = Overlay::new(&base);
     prop_assert_eq!(difference(&overlay, &real), None, "before any change");
     for operation in operations {
         prop_assert_eq!(operation.carry_out(&overlay), operation.carry_out(&real), "{:?}", operation);
-        if let Some(difference) = difference(&overlay, &real) {
-            return Err(TestCaseError::fail(format!("after {operation:?}{difference}")));
-        }
+    }
+    // Only at the end: a shorter sequence is another case.
+    if let Some(difference) = difference(&overlay, &real) {
+        return Err(TestCaseError::fail(difference));
     }
     prop_assert_eq!(base.dump(), dump, "the machine below was changed");
     Ok(())
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn files_are_as_they_would_be(
@@ -212,7 +216,7 @@ proptest! {
             // Once a package was changed, whatever is missing is taken to come with it.
             let opaque = overlay.assumptions.is_opaque();
             let (predicted, done) = (operation.carry_out(&overlay), operation.carry_out(&real));
-            if opaque && predicted.is_ok() && done.is_err() {
+            if opaque && predicted != done {
                 break;
             }
             prop_assert_eq!(predicted, done, "{:?}", operation);
