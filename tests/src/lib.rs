@@ -1,1 +1,7 @@
-//! System tests on booted machines, scenarios, fault tests, tidy rules.
+//! What system tests, scenarios and fault tests share.
+//!
+//! # Current limitations
+//!
+//! - A [`site::Site`] has one machine; networks of machines are in `converge-testbed`.
+
+pub mod site;

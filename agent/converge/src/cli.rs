@@ -146,6 +146,8 @@ pub(crate) enum Command {
     Nodes(StoreAccess),
     /// List reports, or show one.
     Report(ReportArgs),
+    /// Say where a resource and its values come from.
+    Why(WhyArgs),
     /// Print this machine's facts.
     Facts,
     /// Converge this machine through a store of its own, to see how it goes.
@@ -298,6 +300,20 @@ pub(crate) struct ReportArgs {
     /// The store.
     #[command(flatten)]
     pub access: StoreAccess,
+}
+
+/// `converge why`
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// The resource: `file[/etc/motd]`.
+    pub resource: converge_model::ResourceId,
+
+    /// One property of it.
+    pub property: Option<String>,
+
+    /// The policy, instead of the one this node converged last.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
 }
 
 /// `converge demo`

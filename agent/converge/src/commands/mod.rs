@@ -13,3 +13,4 @@ pub(crate) mod report;
 pub(crate) mod schema;
 pub(crate) mod store;
 pub(crate) mod token;
+pub(crate) mod why;

@@ -23,7 +23,7 @@ use crate::state::reports::LocalReports;
 use crate::state::spool::Spool;
 use policy::{PolicyChoice, PolicySource, Prepared, StorePolicy};
 
-pub(crate) use passes::Pass;
+pub(crate) use passes::{Pass, PolicyBlobs, bind_to_node};
 
 /// This machine, as an agent on it sees itself.
 pub(crate) struct Agent {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use converge_engine::{Journal, Ledger, RunRequest};
 use converge_model::report::{Conclusion, Mode};
 use converge_model::{Catalog, Clock, Error, ErrorKind, Outcome, Report, Result, RunId, System, Value};
-use converge_policy::bind::{BindInput, bind};
+use converge_policy::bind::{BindInput, Bound, bind};
 use converge_system::linux::{LinuxSystem, Options, facts};
 use converge_system::overlay::Overlay;
 
@@ -41,7 +41,7 @@ impl Pass<'_> {
         let started = MachineClock.monotonic_micros();
         let facts_directory = self.agent.config_dir.facts_directory();
         let (mut facts, mut remarks) = facts::gather(&facts_directory);
-        let mut catalog = self.bind(prepared, &facts)?;
+        let mut catalog = bind_to_node(prepared, &facts)?.catalog;
         let machine = LinuxSystem::new(Options {
             root: "/".into(),
             blobs: Arc::clone(&prepared.blobs),
@@ -71,7 +71,7 @@ impl Pass<'_> {
                 break;
             }
             (facts, remarks) = changed;
-            let rebound = self.bind(prepared, &facts)?;
+            let rebound = bind_to_node(prepared, &facts)?.catalog;
             if rebound == catalog {
                 break;
             }
@@ -83,20 +83,6 @@ impl Pass<'_> {
         report.remarks.append(&mut remarks);
         self.tell_facts(prepared, &facts, &mut report);
         Ok((report, ledger))
-    }
-
-    fn bind(&self, prepared: &Prepared, facts: &Value) -> Result<Catalog> {
-        let input = BindInput {
-            facts: facts.clone(),
-            node: prepared.node.clone(),
-            node_attributes: prepared.attributes.clone(),
-        };
-        let blobs = PolicyBlobs(&*prepared.blobs);
-        bind(&prepared.graph, &input, &blobs, converge_kinds::registry()).map(|bound| bound.catalog).map_err(|found| {
-            let causes: Vec<String> = found.iter().map(ToString::to_string).collect();
-            let subject = format!("policy {} to node {}", prepared.graph.policy, prepared.node.name);
-            Error::new(ErrorKind::Invalid, "bind", subject, causes.join("\n"))
-        })
     }
 
     fn pass(
@@ -141,6 +127,21 @@ impl Pass<'_> {
     }
 }
 
+/// The catalog of a node with these facts.
+///
+/// # Errors
+/// Everything that is wrong with the policy on this node.
+pub(crate) fn bind_to_node(prepared: &Prepared, facts: &Value) -> Result<Bound> {
+    let input =
+        BindInput { facts: facts.clone(), node: prepared.node.clone(), node_attributes: prepared.attributes.clone() };
+    let blobs = PolicyBlobs(&*prepared.blobs);
+    bind(&prepared.graph, &input, &blobs, converge_kinds::registry()).map_err(|found| {
+        let causes: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let subject = format!("policy {} to node {}", prepared.graph.policy, prepared.node.name);
+        Error::new(ErrorKind::Invalid, "bind", subject, causes.join("\n"))
+    })
+}
+
 /// Two passes as one report: what a resource became in the earlier pass counts unless the later one changed it again.
 fn merge(earlier: Option<(Report, Option<Ledger>)>, later: (Report, Option<Ledger>)) -> (Report, Option<Ledger>) {
     let Some((before, ledger)) = earlier else { return later };
@@ -171,7 +172,7 @@ fn is_failure(resource: &converge_model::ResourceReport) -> bool {
 }
 
 /// The policy's blobs, as binding reads them.
-struct PolicyBlobs<'a>(&'a dyn converge_system::BlobSource);
+pub(crate) struct PolicyBlobs<'a>(pub(crate) &'a dyn converge_system::BlobSource);
 
 impl converge_policy::bind::BlobReader for PolicyBlobs<'_> {
     fn read(&self, blob: &converge_model::BlobRef) -> Result<Vec<u8>> {
