@@ -1,9 +1,9 @@
 //! Compiles a policy repository: parse, resolve, link. Pure, and it knows no machine.
 //!
-//! - *Parse*: every document is read into a tree whose nodes know their places ([`toml`], [`sources`]).
+//! - *Parse*: every document is read into a tree whose nodes know their places (`toml`, `sources`).
 //! - *Resolve*: documents become declarations, held against the schemas of kinds, the attributes that cookbooks declare and
-//!   the names that expressions may use ([`world`]).
-//! - *Link*: what a policy's run list reaches becomes one graph; references, circles and doubles are found ([`link`]).
+//!   the names that expressions may use (`world`).
+//! - *Link*: what a policy's run list reaches becomes one graph; references, circles and doubles are found (`link`).
 //!
 //! Nothing stops at the first error: what cannot be read is reported and left out, and everything else is still checked.
 
@@ -14,14 +14,16 @@ mod content;
 mod context;
 mod cookbook;
 mod declaration;
+mod levels;
 mod link;
 mod lint;
 mod names;
 mod network;
 mod policy_file;
-mod reach;
+mod reached_paths;
 mod recipe;
 mod reference;
+mod run_list;
 mod scope;
 mod sources;
 mod toml;
@@ -59,7 +61,7 @@ pub fn compile(repository: &Repository, policy: &str, kinds: &dyn Kinds) -> Resu
     if !names.policies.contains(policy) {
         return Err(vec![no_policy(policy, &names)]);
     }
-    let (sources, found) = Sources::load(repository, reach::reached_paths(repository, policy));
+    let (sources, found) = Sources::load(repository, reached_paths::reached_paths(repository, policy));
     let mut findings = Findings::new(&sources, found);
     let documents = documents(&sources, &mut findings);
     let schemas = context::schemas(kinds);
@@ -87,7 +89,7 @@ pub fn check(repository: &Repository, kinds: &dyn Kinds) -> Vec<Diagnostic> {
         let mut used: BTreeSet<String> = BTreeSet::new();
         for name in world.policies.keys() {
             if let Some((graph, _)) = link::link(&world, name, &mut seen, &mut findings) {
-                used.extend(graph.recipes.into_iter().map(|recipe| recipe.name));
+                used.extend(graph.recipes.into_iter().map(|recipe| recipe.name).chain(graph.kinds.into_keys()));
             }
         }
         link::check_unused(&world, &used, &mut seen, &mut findings);

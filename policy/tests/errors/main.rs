@@ -82,14 +82,19 @@ fn compiling_a_policy_finds_what_is_wrong_with_what_it_reaches_and_nothing_else(
 }
 
 #[test]
-fn nothing_panics_on_what_is_cut_short() {
+fn nothing_panics_on_what_is_cut_short_or_mistyped() {
     let whole = "--- cookbooks/base/recipes/default.toml\nrequires = [\"base\"]\n[file.\"/é{{ each.key }}\"]\nfor_each = \"facts.x\"\n\
                  content = \"\"\"\n{{ attr.base.é }}\"\"\"\nnotifies = { reload = \"service[ü]\" }\n[service.'ü']\n\
                  when = \"x ~ 'é'\"\n";
-    for end in (0..=whole.len()).filter(|&end| whole.is_char_boundary(end)) {
-        let files = repository(&whole[..end]);
-        for found in check_repository(&files, &TestKinds) {
-            assert!(!converge_policy::render::diagnostic(&found, &files, Default::default()).is_empty());
+    let header = whole.find('\n').map_or(0, |at| at + 1);
+    for at in (header..=whole.len()).filter(|&at| whole.is_char_boundary(at)) {
+        let (before, after) = whole.split_at(at);
+        let typed = ["\"", "[", "{", "=", "{{", "}}", "\n", "\\"].map(|put| format!("{before}{put}{after}"));
+        for text in typed.iter().map(String::as_str).chain([before]) {
+            let files = repository(text);
+            for found in check_repository(&files, &TestKinds) {
+                assert!(!converge_policy::render::diagnostic(&found, &files, Default::default()).is_empty());
+            }
         }
     }
 }

@@ -289,3 +289,40 @@ a = 1
 "##,
     );
 }
+
+#[test]
+fn policies_that_others_include() {
+    check(
+        r##"--- cookbooks/base/cookbook.toml
+name = "base"
+version = "1.0.0"
+
+[attributes.x]
+type = "integer"
+default = 1
+[attributes.y]
+type = "integer"
+default = 1
+--- cookbooks/base/recipes/default.toml
+--- policies/hardened.toml
+name = "hardened"
+[attributes.base]
+x = "{{ attr.base.y + facts.cpu.count }}"
+z = 1
+[attributes.other]
+x = 1
+--- policies/web.toml
+name = "web"
+run_list = ["base"]
+include = ["hardened"]
+--- cookbooks/other/cookbook.toml
+name = "other"
+version = "1.0.0"
+[attributes.x]
+type = "integer"
+"##,
+        r##"error: policies/hardened.toml:4:1: cookbook `base` declares no attribute `z`
+  help: it declares: x, y
+"##,
+    );
+}

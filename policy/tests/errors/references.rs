@@ -172,3 +172,31 @@ error: cookbooks/base/recipes/unused.toml:6:23: the repository declares no servi
 "##,
     );
 }
+
+#[test]
+fn circles_within_and_through_custom_kinds() {
+    check(
+        r##"--- cookbooks/base/resources/site.toml
+[file."/etc/{{ name }}"]
+requires = "link[/etc/{{ name }}.on]"
+[link."/etc/{{ name }}.on"]
+to = "x"
+--- cookbooks/base/resources/pool.toml
+[file."/pool/{{ name }}"]
+requires = "package[late]"
+--- cookbooks/base/recipes/default.toml
+[base_site.a]
+[base_pool.a]
+[package.late]
+"##,
+        r##"error: cookbooks/base/resources/pool.toml:2:12: resources wait for each other in a circle: base_pool[a] → package[late] → base_pool[a]
+  base_pool[a] requires package[late]
+  cookbooks/base/recipes/default.toml:3:10: package[late] is written after base_pool[a]
+  help: remove one of these, or change the order; `ordered = false` on a recipe leaves only what is written
+error: cookbooks/base/resources/site.toml:2:12: resources wait for each other in a circle: file[/etc/{{ name }}] → link[/etc/{{ name }}.on] → file[/etc/{{ name }}]
+  file[/etc/{{ name }}] requires link[/etc/{{ name }}.on]
+  cookbooks/base/resources/site.toml:3:7: link[/etc/{{ name }}.on] is written after file[/etc/{{ name }}]
+  help: remove one of these, or change the order; `ordered = false` on a recipe leaves only what is written
+"##,
+    );
+}
