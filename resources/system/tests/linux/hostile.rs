@@ -10,7 +10,7 @@ use converge_model::system::files::{Attributes, FileType};
 use nix::mount::{MsFlags, mount};
 use rustix::fs::IFlags;
 
-use crate::machine::{Machine, STRANGER, become_stranger, bytes, is_root, private_mounts};
+use crate::machine::{Machine, STRANGER, become_stranger, bytes, did_not_run, is_root, private_mounts};
 
 type Attempt = fn(&dyn Files, &AbsPath) -> Result<()>;
 
@@ -111,7 +111,7 @@ fn an_immutable_file_or_directory_is_named_as_such() {
         let handle = std::fs::File::open(machine.local(flagged)).unwrap();
         let before = rustix::fs::ioctl_getflags(&handle).unwrap();
         if rustix::fs::ioctl_setflags(&handle, before | flag).is_err() {
-            eprintln!("NOT RUN: this file system has no chattr");
+            did_not_run("this file system has no chattr");
             return;
         }
         let attempts: [(&str, Attempt); 3] = [

@@ -78,9 +78,18 @@ pub(crate) fn bytes(text: &str) -> Content {
 pub(crate) fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("NOT RUN: {} needs root", std::thread::current().name().unwrap_or("a test"));
+        did_not_run("it needs root");
     }
     root
+}
+
+/// Says that a test did not run, where it is seen even though the test passes; with `CONVERGE_REQUIRE_MACHINES=1` it fails.
+pub(crate) fn did_not_run(why: &str) {
+    use std::io::Write as _;
+    let text = format!("DID NOT RUN: {}: {why}", std::thread::current().name().unwrap_or("a test"));
+    assert!(std::env::var_os("CONVERGE_REQUIRE_MACHINES").is_none_or(|value| value != "1"), "{text}");
+    // The test harness keeps what is printed by macros to itself.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Gives the calling thread, and what it starts, mounts of their own. Gone with the thread.

@@ -1,9 +1,5 @@
 //! The real machine, on a real machine. What needs root says loudly that it did not run without.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::disallowed_macros,
-    reason = "the machine is prepared behind the system's back"
-)]
+#![allow(clippy::disallowed_methods, reason = "the machine is prepared behind the system's back")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod accounts;
