@@ -12,6 +12,9 @@
 //! - `package` knows a virtual package only by the name of a package that provides it.
 //! - `directory` with `purge` asks what is declared by path; a path that only a command's `creates` names is not kept.
 //! - `user` finds `authorized_keys` where sshd looks by default: `~/.ssh/authorized_keys`.
+//! - `user` with `move_home`: a machine that is cut off in the middle of usermod(8) may have the new path and the old
+//!   directory, and the next run does not know where that was.
+//! - A directory whose mode is not declared keeps 0700 where a run was killed between making and opening it.
 //! - `service` cannot tell why a unit has nothing to say about its start at boot: no `[Install]` section, an alias, or
 //!   generated from something else.
 
