@@ -3,6 +3,7 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
+    clippy::unwrap_used,
     reason = "dpkg and apt themselves are what the answers are held against, and a test that cannot run says so"
 )]
 

@@ -2,6 +2,8 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::disallowed_macros,
+    clippy::expect_used,
+    clippy::panic,
     reason = "a test program that is told what to do by its environment, and answers on standard output"
 )]
 
