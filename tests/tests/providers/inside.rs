@@ -26,14 +26,14 @@ const BEGIN: &str = "<<answer ";
 const END: &str = " answer>>";
 
 /// A booted machine with this program in it.
-pub struct Inside {
-    pub machine: Machine,
+pub(crate) struct Inside {
+    pub(crate) machine: Machine,
     program: String,
 }
 
 impl Inside {
     /// Boots it; nothing where machines cannot be booted.
-    pub fn boot(name: &str) -> Result<Option<Self>> {
+    pub(crate) fn boot(name: &str) -> Result<Option<Self>> {
         if !require_machine() {
             return Ok(None);
         }
@@ -43,7 +43,7 @@ impl Inside {
     }
 
     /// Makes the packages the machine's repository.
-    pub fn offer(&self, packages: &[Package]) -> Result<()> {
+    pub(crate) fn offer(&self, packages: &[Package]) -> Result<()> {
         let mut repository = AptRepository::new()?;
         for package in packages {
             repository.add(package)?;
@@ -52,12 +52,12 @@ impl Inside {
     }
 
     /// Makes one call, and gives its answer.
-    pub fn call(&self, call: &str) -> Result<String> {
+    pub(crate) fn call(&self, call: &str) -> Result<String> {
         Ok(self.calls(&[call])?.remove(0))
     }
 
     /// Makes several calls of the same provider, and gives their answers.
-    pub fn calls(&self, calls: &[&str]) -> Result<Vec<String>> {
+    pub(crate) fn calls(&self, calls: &[&str]) -> Result<Vec<String>> {
         let output = self.invocation(&[], calls)?.run()?.assert_ok();
         let answers = output.stdout.split(BEGIN).skip(1).filter_map(|rest| rest.split(END).next());
         let answers: Vec<String> = answers.map(str::to_owned).collect();
@@ -66,11 +66,19 @@ impl Inside {
     }
 
     /// The process that makes calls, started through `wrapper`.
-    pub fn invocation(&self, wrapper: &[&str], calls: &[&str]) -> Result<Invocation> {
+    pub(crate) fn invocation(&self, wrapper: &[&str], calls: &[&str]) -> Result<Invocation> {
         let own = [self.program.as_str(), "--exact", "inside::calls_are_made", "--ignored", "--nocapture"];
         let invocation = self.machine.command(wrapper.iter().copied().chain(own))?;
         // As somebody's shell may have it, where that locale is not installed.
         Ok(invocation.env("LANG", "ja_JP.UTF-8").env("LC_ALL", "ja_JP.UTF-8").env(CALLS, calls.join("\n")))
+    }
+}
+
+/// Fails unless `answer` holds each of `parts`.
+#[track_caller]
+pub(crate) fn assert_says(answer: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(answer.contains(part), "{part:?} is missing in:\n{answer}");
     }
 }
 

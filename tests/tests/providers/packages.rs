@@ -4,15 +4,7 @@ use std::time::{Duration, Instant};
 
 use converge_testbed::{Package, Result, Script};
 
-use crate::inside::Inside;
-
-/// Fails unless `answer` holds each of `parts`.
-#[track_caller]
-fn assert_says(answer: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(answer.contains(part), "{part:?} is missing in:\n{answer}");
-    }
-}
+use crate::inside::{Inside, assert_says};
 
 /// What dpkg itself says of a package: `ii 1.0`.
 fn dpkg(inside: &Inside, name: &str) -> Result<String> {

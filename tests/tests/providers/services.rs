@@ -4,14 +4,7 @@ use std::time::{Duration, Instant};
 
 use converge_testbed::Result;
 
-use crate::inside::Inside;
-
-#[track_caller]
-fn assert_says(answer: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(answer.contains(part), "{part:?} is missing in:\n{answer}");
-    }
-}
+use crate::inside::{Inside, assert_says};
 
 /// Writes a unit file, and nothing else: systemd is not told.
 fn unit(inside: &Inside, name: &str, service: &str) -> Result<()> {
