@@ -134,3 +134,11 @@ fn bind_is_linear() {
     let (small, large) = (time(2_000), time(20_000));
     assert!(large < small * 40, "2,000 take {small:?} and 20,000 take {large:?}");
 }
+
+/// Recipes that wait for each other with an edge for each pair of their resources are refused before they take all memory.
+#[test]
+fn too_many_edges_are_refused() {
+    let files = |recipe: usize| (0..2_100).map(|number| file(format!("/{recipe}/{number}"), 1)).collect();
+    let found = bound(&graph(vec![(true, vec![], files(0)), (true, vec![0], files(1))])).unwrap_err();
+    assert!(found[0].message.contains("more than 4000000 edges"), "{found:?}");
+}

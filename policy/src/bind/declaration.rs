@@ -49,7 +49,12 @@ impl<'g> Reader<'_, '_, 'g> {
     }
 
     /// The value of what is written for `name`, and whether it is secret.
-    pub(super) fn evaluate(&mut self, name: &str, dynamic: &'g Dynamic, line: u32) -> Option<(Value, bool)> {
+    pub(super) fn evaluate(
+        &mut self,
+        name: impl std::fmt::Display,
+        dynamic: &'g Dynamic,
+        line: u32,
+    ) -> Option<(Value, bool)> {
         match self.values.evaluate(dynamic, self.frame) {
             Ok(found) => Some(found),
             Err(reason) => {
@@ -235,7 +240,7 @@ impl<'g> Reader<'_, '_, 'g> {
         let mut evaluated = BTreeMap::new();
         let mut any_secret = false;
         for (name, dynamic) in vars {
-            let (value, secret) = self.evaluate(&format!("vars.{name}"), dynamic, line)?;
+            let (value, secret) = self.evaluate(format_args!("vars.{name}"), dynamic, line)?;
             any_secret |= secret;
             evaluated.insert(name.clone(), value);
         }

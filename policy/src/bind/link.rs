@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use converge_model::graph::Declaration;
-use converge_model::{CatalogResource, Diagnostic, Graph, KindSchema, Kinds, Notify, ResourceId, order, suggest};
+use converge_model::{
+    CatalogResource, Diagnostic, Graph, KindSchema, Kinds, Notify, ResourceId, Timing, order, suggest,
+};
 
 use super::DeclarationIndex;
 use super::draft::{Draft, Findings, Group, Link, Role, Unit};
@@ -36,6 +38,27 @@ pub(super) enum Why {
     Before,
     /// The later one says `subscribes`.
     Subscribes,
+}
+
+/// Edges, as many as there may be.
+#[derive(Debug, Default)]
+pub(super) struct Edges {
+    list: Vec<Edge>,
+    too_many: bool,
+}
+
+impl Edges {
+    /// Everything about so many is slow, and a graph of real life has a few for each resource.
+    const MOST: usize = 4_000_000;
+
+    /// Adds an edge, where there is room.
+    pub(super) fn add(&mut self, edge: Edge) {
+        if self.list.len() < Self::MOST {
+            self.list.push(edge);
+        } else {
+            self.too_many = true;
+        }
+    }
 }
 
 /// Where a name leads: positions of drafts that stand for themselves.
@@ -86,7 +109,7 @@ struct Linker<'a, 'g> {
     drafts: &'a [Draft<'g>],
     targets: Targets<'a>,
     schemas: HashMap<&'a str, Option<KindSchema>>,
-    edges: Vec<Edge>,
+    edges: Edges,
     notifies: Vec<(usize, Notify)>,
     findings: &'a mut Findings,
 }
@@ -109,7 +132,7 @@ pub(super) fn link<'g>(
         drafts: &drafts,
         targets: Targets::new(single, &drafts, &groups, &stands_for),
         schemas: HashMap::new(),
-        edges: Vec::with_capacity(drafts.len()),
+        edges: Edges { list: Vec::with_capacity(drafts.len()), too_many: false },
         notifies: Vec::new(),
         findings,
     };
@@ -126,6 +149,14 @@ pub(super) fn link<'g>(
     }
     let Linker { mut edges, notifies, findings, .. } = linker;
     Sequencer::new(&drafts, &stands_for, &mut edges).recipes(graph, recipes);
+    if edges.too_many || notifies.len() > Edges::MOST {
+        let message = format!("there are more than {} edges between resources", Edges::MOST);
+        let help = "recipes and custom kinds with `ordered = false` that wait for each other have an edge for each pair of \
+                    their resources: order one of them";
+        findings.push(Diagnostic::error(message, None).with_help(help));
+        return Default::default();
+    }
+    let edges = edges.list;
     let Some(positions) = final_positions(graph, &drafts, &stands_for, &edges, findings) else {
         return Default::default();
     };
@@ -160,24 +191,28 @@ impl<'a> Linker<'a, '_> {
                 if able.is_empty() && !targets.is_empty() {
                     self.cannot(&link.target, whole, &targets, action, place);
                 }
-                for &from in from {
-                    let others = able.iter().filter(|&&target| target != from);
-                    let notify = |&target: &usize| (from, Notify { target, action: action.clone(), timing: *timing });
-                    self.notifies.extend(others.map(notify));
-                }
+                self.notify(from, &able, action, *timing);
             }
             Role::Subscribes(action, timing) => {
                 let able: Vec<usize> = from.iter().copied().filter(|&at| self.can(at, action)).collect();
                 if able.is_empty() && !from.is_empty() {
                     self.cannot(id, is_whole, from, action, place);
                 }
-                for &target in &able {
-                    let others = targets.iter().filter(|&&from| target != from);
-                    let notify = |&from: &usize| (from, Notify { target, action: action.clone(), timing: *timing });
-                    self.notifies.extend(others.map(notify));
-                }
+                self.notify(&targets, &able, action, *timing);
                 self.edges(&targets, &able, Why::Subscribes, link.line);
             }
+        }
+    }
+
+    /// Each of `from` notifies each of `targets`, but none itself.
+    fn notify(&mut self, from: &[usize], targets: &[usize], action: &str, timing: Timing) {
+        for &from in from {
+            if self.notifies.len() > Edges::MOST {
+                return;
+            }
+            let others = targets.iter().filter(|&&target| target != from);
+            let notify = |&target: &usize| (from, Notify { target, action: action.to_owned(), timing });
+            self.notifies.extend(others.map(notify));
         }
     }
 
@@ -195,7 +230,7 @@ impl<'a> Linker<'a, '_> {
         for &after in after {
             // What a skipped resource would do does not count.
             let real = before.iter().filter(|&&before| self.drafts[before].resource.skipped.is_none());
-            self.edges.extend(real.map(|&before| Edge { before, after, why, line }));
+            real.for_each(|&before| self.edges.add(Edge { before, after, why, line }));
         }
     }
 

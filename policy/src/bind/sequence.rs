@@ -1,18 +1,18 @@
 //! The order that recipes give by themselves: each resource after its predecessor, recipes after those they depend on.
 
 use super::draft::{Draft, Unit};
-use super::link::{Edge, Why};
+use super::link::{Edge, Edges, Why};
 use converge_model::Graph;
 
 /// The edges between resources that follow from where they are written.
 pub(super) struct Sequencer<'a> {
     drafts: &'a [Draft<'a>],
     stands_for: &'a [usize],
-    edges: &'a mut Vec<Edge>,
+    edges: &'a mut Edges,
 }
 
 impl<'a> Sequencer<'a> {
-    pub(super) fn new(drafts: &'a [Draft<'a>], stands_for: &'a [usize], edges: &'a mut Vec<Edge>) -> Self {
+    pub(super) fn new(drafts: &'a [Draft<'a>], stands_for: &'a [usize], edges: &'a mut Edges) -> Self {
         Self { drafts, stands_for, edges }
     }
 
@@ -65,7 +65,7 @@ impl<'a> Sequencer<'a> {
             }
             return before;
         }
-        self.edges.extend(before.into_iter().map(|before| Edge { before, after: at, why, line: 0 }));
+        before.into_iter().for_each(|before| self.edges.add(Edge { before, after: at, why, line: 0 }));
         vec![at]
     }
 }
