@@ -88,7 +88,13 @@ impl Tree {
 
     /// `first-N`: nothing is there.
     pub(crate) fn first(&self, host: &Host, quick: bool) -> Result<Row> {
-        let clear = || disk::remove_directory(&self.root).and_then(|()| disk::remove_directory(&self.agent.state));
+        let attic = Host::attic();
+        if let Some(wait) = attic.haunted() {
+            let (why, seconds) =
+                ("many files were just removed from this file system, which slows making new ones", wait.as_secs());
+            return Err(Failure::Unable(format!("{why}; try again in {seconds} seconds")));
+        }
+        let clear = || attic.take(&self.root).and_then(|()| attic.take(&self.agent.state));
         clear()?;
         self.agent.update(host, self.resources)?;
         // Somebody else than the agent says that the files are right.

@@ -22,7 +22,7 @@ impl Repository {
     /// An empty one, in place of what an earlier bench left there.
     pub(crate) fn new(bench: &str) -> Result<Self> {
         let directory = Host::directory().join(bench);
-        disk::remove_directory(&directory)?;
+        Host::attic().take(&directory)?;
         disk::write(&directory.join("repository/converge.toml"), "")?;
         // The agent's configuration: empty, so that this machine's own changes nothing.
         disk::make_directory(&directory.join("config"))?;
@@ -124,23 +124,25 @@ impl Agent {
     pub(crate) fn settle(&self, site: &dyn Site, resources: usize) -> Result<()> {
         self.counts(site)?;
         let counts = self.counts(site)?;
-        match counts.get("up_to_date").and_then(Value::as_u64) {
-            Some(found) if found == resources as u64 => Ok(()),
-            _ => Err(self.other_counts(&counts, &format!("{resources} resources up to date"))),
-        }
+        self.demand(&counts, "up_to_date", resources)
     }
 
     /// Converges once, and demands that every resource is updated.
     pub(crate) fn update(&self, site: &dyn Site, resources: usize) -> Result<()> {
         let counts = self.counts(site)?;
-        match counts.get("updated").and_then(Value::as_u64) {
-            Some(found) if found == resources as u64 => Ok(()),
-            _ => Err(self.other_counts(&counts, &format!("{resources} resources updated"))),
-        }
+        self.demand(&counts, "updated", resources)
     }
 
-    fn other_counts(&self, counts: &Value, wanted: &str) -> Failure {
-        Failure::of("use", self.graph.display(), format!("the run should have found {wanted}, and found {counts}"))
+    /// Demands that so many resources ended so, and none otherwise.
+    fn demand(&self, counts: &Value, outcome: &str, resources: usize) -> Result<()> {
+        let found = counts.as_object().into_iter().flatten();
+        let (right, wrong): (Vec<_>, Vec<_>) = found.partition(|(key, _)| *key == outcome);
+        let right: u64 = right.iter().filter_map(|(_, count)| count.as_u64()).sum();
+        if right == resources as u64 && wrong.is_empty() {
+            return Ok(());
+        }
+        let cause = format!("the run should have found {resources} resources {outcome}, and found {counts}");
+        Err(Failure::of("use", self.graph.display(), cause))
     }
 
     /// Converges once, and says how many resources ended how.

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use converge_testbed::target_directory;
 
-use super::disk;
+use super::disk::{self, Attic};
 use super::failure::{Failure, Result};
 use crate::process::works;
 use crate::tools;
@@ -79,6 +79,11 @@ impl Host {
     /// Where everything is that benches make.
     pub(crate) fn directory() -> PathBuf {
         target_directory().join("bench")
+    }
+
+    /// Where directories wait that benches no longer want.
+    pub(crate) fn attic() -> Attic {
+        Attic::of(&Self::directory())
     }
 
     /// Makes this machine ready: compiles the C programs, and looks for the tracer, installing it where it is missing.
