@@ -56,10 +56,10 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     write_with(path, bytes, mode, Durability::Now)
 }
 
-/// As [`write`], durable when `durability` says.
+/// As [`write()`], durable when `durability` says.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_with(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
     let mut incoming = Incoming::begin(path, mode)?;
     incoming.write(bytes)?;
