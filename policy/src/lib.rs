@@ -1,6 +1,7 @@
 //! Cookbooks to graph, graph to catalog. Pure: takes bytes, gives values.
 //!
 //! - [`Repository`]: the files of a policy repository, in memory.
+//! - [`compile`]: a repository becomes a graph, or everything that is wrong with it; [`render`]: what that looks like.
 //! - [`common`]: the properties that every kind has.
 //! - [`expression`]: expressions and templates, checked, evaluated and bounded.
 //! - [`bind`]: a graph and what is known of a node make a catalog; [`attribute`]: what its attributes are.
@@ -23,6 +24,7 @@ pub mod expression;
 pub mod json_schema;
 pub mod render;
 pub mod repository;
+mod supports;
 pub mod why;
 
 pub use compile::{BlobPlace, Compiled, check, compile};

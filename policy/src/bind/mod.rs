@@ -28,6 +28,7 @@ pub use input::{BindInput, BlobReader, MOST_RESOURCES, NodeIdentity};
 
 use crate::attribute::{ResolvedAttributes, resolve};
 use crate::expression::{Attributes, Expressions, Roots, Scope};
+use crate::supports;
 use content::Templates;
 use draft::Findings;
 use expand::Expander;
@@ -95,7 +96,7 @@ pub fn bind(
     let scope = Scope::new(Arc::new(Roots::new(&input.facts, Arc::clone(&table), &input.node.to_value())));
     let templates = Templates::of(graph, blobs);
     let expressions = Expressions::new();
-    let mut found = Vec::new();
+    let mut found = supports::unsupported(graph, &input.facts);
     let attributes =
         resolve(graph, &input.node_attributes, input.node.group.as_deref(), &expressions, &scope, &table, &mut found);
     let mut findings = Findings::of(found);

@@ -9,6 +9,7 @@ use super::attributes::{Defaults, Sort, declarations, read_defaults};
 use super::scope::{AttributeTable, Readable, Scope};
 use super::sources::{Findings, Place};
 use super::toml::{Field, Fields};
+use crate::supports::Supported;
 
 const KEYS: [&str; 7] = ["name", "version", "description", "license", "supports", "depends", "attributes"];
 
@@ -91,25 +92,13 @@ fn version(fields: &mut Fields<'_>, findings: &mut Findings<'_>) -> (Version, Pl
 fn supports(fields: &mut Fields<'_>, findings: &mut Findings<'_>) -> Vec<String> {
     let mut list = Vec::new();
     for (text, place) in fields.strings("supports", findings) {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let is_version = |word: &str| {
-            word.starts_with(|first: char| first.is_ascii_digit())
-                && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-        };
-        let is_name = |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
-        let good = match words[..] {
-            [name] => is_name(name),
-            [name, operator, version] => {
-                is_name(name) && [">=", ">", "<=", "<", "="].contains(&operator) && is_version(version)
+        match text.parse::<Supported>() {
+            Ok(_) => list.push(text.split_whitespace().collect::<Vec<_>>().join(" ")),
+            Err(error) => {
+                findings
+                    .error(place, error)
+                    .help("write for example \"debian\" or \"debian >= 11\" (operators: >=, >, <=, <, =)");
             }
-            _ => false,
-        };
-        if good {
-            list.push(words.join(" "));
-        } else {
-            findings
-                .error(place, format!("`{text}` is no system that can be supported"))
-                .help("write for example \"debian\" or \"debian >= 11\" (operators: >=, >, <=, <, =)");
         }
     }
     list

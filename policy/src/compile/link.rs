@@ -9,7 +9,7 @@ use super::Seen;
 use super::blobs::Blobs;
 use super::declaration::Declared;
 use super::levels::{check_required, levels};
-use super::network::{Group, Network, Universe};
+use super::network::{Network, Section, Universe};
 use super::run_list::{Reach, reach};
 use super::sources::Findings;
 use super::world::World;
@@ -25,11 +25,11 @@ pub(crate) fn link<'r>(
     let reach = reach(world, name, seen, findings)?;
     let levels = levels(world, &reach, seen, findings);
     check_required(world, &reach, &levels, findings);
-    let groups: Vec<Group<'_>> = reach
+    let sections: Vec<Section<'_>> = reach
         .recipes
         .iter()
         .zip(&reach.requires)
-        .map(|((name, recipe), requires)| Group {
+        .map(|((name, recipe), requires)| Section {
             name,
             resources: &recipe.resources,
             unordered: recipe.unordered,
@@ -37,13 +37,13 @@ pub(crate) fn link<'r>(
         })
         .collect();
     let mut universe = Universe::default();
-    let bodies: Vec<Group<'_>> = reach.kinds.iter().filter_map(|kind| body(world, kind)).collect();
-    universe.add(groups.iter().chain(&bodies).flat_map(|group| group.resources));
+    let bodies: Vec<Section<'_>> = reach.kinds.iter().filter_map(|kind| body(world, kind)).collect();
+    universe.add(sections.iter().chain(&bodies).flat_map(|section| section.resources));
     let within = format!("policy `{name}`");
-    for group in groups.iter().chain(&bodies) {
-        universe.check(group.resources, &|kind| world.has_kind(kind), &within, seen, findings);
+    for section in sections.iter().chain(&bodies) {
+        universe.check(section.resources, &|kind| world.has_kind(kind), &within, seen, findings);
     }
-    check_network(world, &groups, seen, findings);
+    check_network(world, &sections, seen, findings);
     for body in bodies {
         check_network(world, &[body], seen, findings);
     }
@@ -56,14 +56,14 @@ pub(crate) fn link<'r>(
 }
 
 /// What a custom kind consists of.
-fn body<'w>(world: &'w World<'_>, kind: &'w str) -> Option<Group<'w>> {
+fn body<'w>(world: &'w World<'_>, kind: &'w str) -> Option<Section<'w>> {
     let body = world.bodies.get(kind)?;
-    Some(Group { name: kind, resources: &body.resources, unordered: body.unordered, requires: Vec::new() })
+    Some(Section { name: kind, resources: &body.resources, unordered: body.unordered, requires: Vec::new() })
 }
 
-/// Reports doubles and circles within groups.
-fn check_network(world: &World<'_>, groups: &[Group<'_>], seen: &mut Seen, findings: &mut Findings<'_>) {
-    Network::new(groups, seen, findings).check_circles(&|kind| world.references_within(kind), seen, findings);
+/// Reports doubles and circles within sections.
+fn check_network(world: &World<'_>, sections: &[Section<'_>], seen: &mut Seen, findings: &mut Findings<'_>) {
+    Network::new(sections, seen, findings).check_circles(&|kind| world.references_within(kind), seen, findings);
 }
 
 /// Checks the recipes and custom kinds that no policy uses, each by itself; what it names may be declared anywhere.
@@ -72,16 +72,16 @@ pub(crate) fn check_unused(world: &World<'_>, used: &BTreeSet<String>, seen: &mu
     universe.add(world.recipes.values().flat_map(|recipe| &recipe.resources));
     universe.add(world.bodies.values().flat_map(|body| &body.resources));
     let unused = world.recipes.iter().filter(|(name, _)| !used.contains(*name));
-    let recipes = unused.map(|(name, recipe)| Group {
+    let recipes = unused.map(|(name, recipe)| Section {
         name,
         resources: &recipe.resources,
         unordered: recipe.unordered,
         requires: Vec::new(),
     });
     let bodies = world.bodies.keys().filter(|kind| !used.contains(*kind)).filter_map(|kind| body(world, kind));
-    for group in recipes.chain(bodies) {
-        universe.check(group.resources, &|kind| world.has_kind(kind), "the repository", seen, findings);
-        check_network(world, &[group], seen, findings);
+    for section in recipes.chain(bodies) {
+        universe.check(section.resources, &|kind| world.has_kind(kind), "the repository", seen, findings);
+        check_network(world, &[section], seen, findings);
     }
 }
 

@@ -18,14 +18,14 @@ const MOST_PATTERNS: usize = 1_000;
 
 /// Resources that stand in one file.
 #[derive(Debug)]
-pub(crate) struct Group<'w> {
-    /// What the group is called: `nginx::tls`.
+pub(crate) struct Section<'w> {
+    /// What the section is called: `nginx::tls`.
     pub(crate) name: &'w str,
     /// The resources, in the order in which they are written.
     pub(crate) resources: &'w [Declared],
     /// Whether they do not wait for each other.
     pub(crate) unordered: bool,
-    /// The groups that come before it, by index; each is less than its own.
+    /// The sections that come before it, by index; each is less than its own.
     pub(crate) requires: Vec<usize>,
 }
 
@@ -139,15 +139,15 @@ impl<'w> Universe<'w> {
 enum Reason<'w> {
     /// Because somebody wrote so.
     Written(&'w Reference),
-    /// Because it is written later in an ordered group.
+    /// Because it is written later in an ordered section.
     Order,
-    /// Because a group's beginning and end lie around its resources.
-    Group,
+    /// Because a section's beginning and end lie around its resources.
+    Section,
 }
 
-/// Resources of several groups, flattened.
+/// Resources of several sections, flattened.
 pub(crate) struct Network<'w> {
-    groups: &'w [Group<'w>],
+    sections: &'w [Section<'w>],
     items: Vec<(usize, &'w Declared)>,
     /// The resource that an item stands for: itself, or an earlier one that is the same.
     first: Vec<usize>,
@@ -155,12 +155,12 @@ pub(crate) struct Network<'w> {
 }
 
 impl<'w> Network<'w> {
-    /// Flattens `groups`, and reports resources that are declared twice in different ways.
-    pub(crate) fn new(groups: &'w [Group<'w>], seen: &mut Seen, findings: &mut Findings<'_>) -> Self {
-        let items: Vec<(usize, &Declared)> = groups
+    /// Flattens `sections`, and reports resources that are declared twice in different ways.
+    pub(crate) fn new(sections: &'w [Section<'w>], seen: &mut Seen, findings: &mut Findings<'_>) -> Self {
+        let items: Vec<(usize, &Declared)> = sections
             .iter()
             .enumerate()
-            .flat_map(|(group, each)| each.resources.iter().map(move |declared| (group, declared)))
+            .flat_map(|(section, each)| each.resources.iter().map(move |declared| (section, declared)))
             .collect();
         let mut by_name: HashMap<(&str, &str), usize> = HashMap::with_capacity(items.len());
         let mut first = Vec::with_capacity(items.len());
@@ -184,7 +184,7 @@ impl<'w> Network<'w> {
                     .help("declare it once, or make both the same");
             }
         }
-        Self { groups, items, first, by_name }
+        Self { sections, items, first, by_name }
     }
 
     /// Reports circles. `inside` gives the references from within a custom kind's resources.
@@ -197,7 +197,7 @@ impl<'w> Network<'w> {
         let mut edges = self.edges(inside);
         for _ in 0..MOST_CIRCLES {
             let plain: Vec<(usize, usize)> = edges.iter().map(|(earlier, later, _)| (*earlier, *later)).collect();
-            let Err(circle) = order::order(self.items.len() + 2 * self.groups.len(), &plain) else { return };
+            let Err(circle) = order::order(self.items.len() + 2 * self.sections.len(), &plain) else { return };
             let around: Vec<(usize, usize, Reason<'w>)> = circle
                 .iter()
                 .zip(circle.iter().cycle().skip(1))
@@ -217,27 +217,28 @@ impl<'w> Network<'w> {
         }
     }
 
-    /// All edges, earlier first. Beyond the items, each group has two nodes: its beginning and its end.
+    /// All edges, earlier first. Beyond the items, each section has two nodes: its beginning and its end.
     fn edges(&self, inside: &dyn Fn(&str) -> Vec<&'w Reference>) -> Vec<(usize, usize, Reason<'w>)> {
-        let begin = |group: usize| self.items.len() + 2 * group;
-        let end = |group: usize| begin(group) + 1;
+        let begin = |section: usize| self.items.len() + 2 * section;
+        let end = |section: usize| begin(section) + 1;
         let mut edges = Vec::with_capacity(4 * self.items.len());
-        for (index, group) in self.groups.iter().enumerate() {
-            edges.extend(group.requires.iter().map(|&other| (end(other), begin(index), Reason::Group)));
+        for (index, section) in self.sections.iter().enumerate() {
+            edges.extend(section.requires.iter().map(|&other| (end(other), begin(index), Reason::Section)));
         }
         let mut previous: Option<(usize, usize)> = None;
-        for (index, &(group, declared)) in self.items.iter().enumerate() {
+        for (index, &(section, declared)) in self.items.iter().enumerate() {
             let itself = self.first[index];
             // One that was declared before stays where it was, and what follows it here comes after it.
             if itself == index {
-                edges.push((begin(group), index, Reason::Group));
-                edges.push((index, end(group), Reason::Group));
-                if let Some((_, before)) = previous.filter(|(last, _)| *last == group && !self.groups[group].unordered)
+                edges.push((begin(section), index, Reason::Section));
+                edges.push((index, end(section), Reason::Section));
+                if let Some((_, before)) =
+                    previous.filter(|(last, _)| *last == section && !self.sections[section].unordered)
                 {
                     edges.push((before, index, Reason::Order));
                 }
             }
-            previous = Some((group, itself));
+            previous = Some((section, itself));
             for reference in declared.references.iter().chain(inside(&declared.declaration.kind)) {
                 let key = (reference.kind.as_str(), reference.name.as_str());
                 // In a loop, the same text is a different name in each turn.
@@ -275,7 +276,7 @@ impl<'w> Network<'w> {
         let mut last = None;
         for (from, to, reason) in turned {
             last = item(*to).or(last);
-            let (Some((group, before)), Some((own, after))) = (item(*from), last) else { continue };
+            let (Some((section, before)), Some((own, after))) = (item(*from), last) else { continue };
             let (before, later) = (text_of(&before.declaration), text_of(&after.declaration));
             finding = match reason {
                 Reason::Written(reference) => {
@@ -291,9 +292,12 @@ impl<'w> Network<'w> {
                     }
                 }
                 Reason::Order => finding.related(after.place, format!("{later} is written after {before}")),
-                Reason::Group => finding.related(
+                Reason::Section => finding.related(
                     after.place,
-                    format!("{later} is in {}, which comes after {}", self.groups[own].name, self.groups[group].name),
+                    format!(
+                        "{later} is in {}, which comes after {}",
+                        self.sections[own].name, self.sections[section].name
+                    ),
                 ),
             };
         }
