@@ -10,14 +10,15 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use converge_testbed::{Machine, Result, Signal, agent_binary, require_machine};
+use converge_testbed::{Result, Signal, require_machine};
+use converge_tests::site::Site;
 use serde_json::Value as Json;
 
 /// How often a run is killed.
 const KILLS: u32 = 20;
 
 const COOKBOOK: &str = r#"
-name = "app"
+name = "test"
 version = "1.0.0"
 description = "A service, its configuration, and much that lies between them"
 
@@ -42,10 +43,10 @@ owner = "app"
 
 [file."/etc/app/part-{{ each.value }}"]
 for_each = "range(40) | list"
-content = "release {{ attr.app.release }} of part {{ each.value }}\n"
+content = "release {{ attr.test.release }} of part {{ each.value }}\n"
 
 [file."/etc/app/app.conf"]
-content = "release {{ attr.app.release }}\n"
+content = "release {{ attr.test.release }}\n"
 notifies = [
     { restart = "service[app]" },
     { run = "execute[note]" },
@@ -56,6 +57,7 @@ notifies = [
 content = """
 [Unit]
 Description=An application that remembers what it was started with
+StartLimitIntervalSec=0
 [Service]
 ExecStartPre=/bin/sh -c 'cat /etc/app/app.conf > /run/app.started'
 ExecStart=/bin/sleep infinity
@@ -81,7 +83,7 @@ command = "cat /etc/app/app.conf >> /srv/app/at-once"
 run = "when_notified"
 
 [file."/srv/app/last"]
-content = "release {{ attr.app.release }}\n"
+content = "release {{ attr.test.release }}\n"
 owner = "app"
 "#;
 
@@ -105,15 +107,8 @@ impl Moments {
     }
 }
 
-const ONCE: [&str; 5] = ["converge", "--once", "--json", "--policy", "/root/policy/policies/app.toml"];
-
-fn converge(machine: &Machine) -> Result<Json> {
-    let output = machine.run(ONCE)?.assert_ok();
-    Ok(serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", output.stdout)))
-}
-
-fn last_line(machine: &Machine, path: &str) -> Result<String> {
-    Ok(machine.read_file(path)?.lines().last().unwrap_or_default().to_owned())
+fn last_line(site: &Site, path: &str) -> Result<String> {
+    Ok(site.machine.read_file(path)?.lines().last().unwrap_or_default().to_owned())
 }
 
 #[test]
@@ -122,18 +117,16 @@ fn twenty_runs_killed_at_random_moments_lose_no_notification() -> Result<()> {
     if !require_machine() {
         return Ok(());
     }
-    let machine = Machine::boot("killed")?;
-    machine.push_binary(&agent_binary()?)?;
-    machine.write_file("/root/policy/converge.toml", "")?;
-    machine.write_file("/root/policy/cookbooks/app/cookbook.toml", COOKBOOK)?;
-    machine.write_file("/root/policy/cookbooks/app/recipes/default.toml", RECIPE)?;
+    let site = Site::boot("killed")?;
+    site.recipe(RECIPE)?;
+    site.repository_file("cookbooks/test/cookbook.toml", COOKBOOK)?;
     let mut moments = Moments::new();
     let mut cut_off = 0;
     for release in 1..=KILLS {
         let wanted = format!("release {release}");
-        let policy = format!("name = \"app\"\nrun_list = [\"app\"]\n[attributes.app]\nrelease = {release}\n");
-        machine.write_file("/root/policy/policies/app.toml", policy)?;
-        let mut run = machine.spawn(ONCE)?;
+        let policy = format!("name = \"test\"\nrun_list = [\"test\"]\n[attributes.test]\nrelease = {release}\n");
+        site.repository_file("policies/test.toml", &policy)?;
+        let mut run = site.machine.spawn(Site::ONCE)?;
         let moment = moments.next(if release == 1 { 1_500 } else { 700 });
         std::thread::sleep(moment);
         let killed = run.is_running()?;
@@ -141,22 +134,19 @@ fn twenty_runs_killed_at_random_moments_lose_no_notification() -> Result<()> {
         run.wait(Duration::from_secs(10))?;
         cut_off += u32::from(killed);
 
-        let clean = converge(&machine)?;
-        assert_eq!(clean["conclusion"]["kind"], "succeeded", "killed after {moment:?}: {clean:#}");
+        let clean = site.converge()?.succeeded().report;
         for noted in ["/srv/app/noted", "/srv/app/at-once", "/run/app.started", "/srv/app/slow", "/srv/app/last"] {
-            let found = last_line(&machine, noted)?;
+            let found = last_line(&site, noted)?;
             assert_eq!(found, wanted, "killed after {moment:?}: {noted} was not told; {clean:#}");
         }
-        let idle = converge(&machine)?;
-        assert_eq!(idle["counts"]["updated"], Json::Null, "killed after {moment:?}: {idle:#}");
-        assert_eq!(idle["notifications"], Json::Null, "killed after {moment:?}: {idle:#}");
+        site.idle()?;
     }
     assert!(cut_off >= KILLS / 3, "only {cut_off} of {KILLS} runs were still going when they were killed");
-    machine.run(["systemctl", "is-active", "app"])?.assert_text("active");
+    assert_eq!(site.shell("systemctl is-active app")?, "active");
     // Whoever was killed left no half of anything.
-    machine.shell("find /etc /srv -name '.converge-*'")?.assert_text("");
-    let reports = machine.run(["converge", "report", "--local", "--json", "--limit", "500"])?.assert_ok();
-    let reports: Vec<Json> = serde_json::from_str(&reports.stdout).unwrap();
+    assert_eq!(site.shell("find /etc /srv -name '.converge-*'")?, "");
+    let reports = site.shell("converge report --local --json --limit 500")?;
+    let reports: Vec<Json> = serde_json::from_str(&reports).unwrap();
     assert!(reports.iter().any(|report| report["conclusion"] == "crashed"), "a killed run has a report too");
     Ok(())
 }

@@ -10,27 +10,15 @@
 
 use std::time::{Duration, Instant};
 
-use converge_testbed::{AptRepository, Machine, Output, Package, Result, agent_binary, require_machine};
+use converge_testbed::{AptRepository, Output, Package, Result, require_machine};
+use converge_tests::site::Site;
 use serde_json::Value as Json;
 
-/// Boots a machine with the agent, and a repository that has the one package which the quickstart wants.
-fn machine(name: &str) -> Result<Machine> {
+/// A machine with the agent, and a repository that has the one package which the quickstart wants.
+fn site(name: &str) -> Result<Site> {
     let mut packages = AptRepository::new()?;
     packages.add(&Package::new("tree", "2.1.0-1").file("/usr/bin/tree", "#!/bin/sh\necho a tree\n", 0o755))?;
-    let machine = Machine::boot(name)?;
-    machine.use_apt_repository(&packages)?;
-    machine.push_binary(&agent_binary()?)?;
-    Ok(machine)
-}
-
-/// Installs and starts a unit as it ships; the program is where the testbed put it.
-fn start_unit(machine: &Machine, unit: &str) -> Result<()> {
-    let path = format!("{}/../packaging/systemd/{unit}", env!("CARGO_MANIFEST_DIR"));
-    let text = std::fs::read_to_string(path).unwrap().replace("/usr/bin/converge", "/usr/local/bin/converge");
-    machine.write_file(&format!("/etc/systemd/system/{unit}"), text)?;
-    machine.run(["systemctl", "daemon-reload"])?.assert_ok();
-    machine.run(["systemctl", "start", unit])?.assert_ok();
-    Ok(())
+    Site::boot_with_packages(name, &packages)
 }
 
 fn json(output: &Output) -> Json {
@@ -47,8 +35,10 @@ fn the_demo_converges_this_machine_twice_and_takes_everything_away_again() -> Re
     if !require_machine() {
         return Ok(());
     }
-    let machine = machine("demo")?;
-    let before = machine.shell("getent passwd; getent group; ls -A /etc /srv /usr/local/lib /etc/systemd/system")?.assert_ok();
+    let site = site("demo")?;
+    let machine = &site.machine;
+    let before =
+        machine.shell("getent passwd; getent group; ls -A /etc /srv /usr/local/lib /etc/systemd/system")?.assert_ok();
 
     // Standard input is no terminal: nobody can be asked, and nothing is done.
     let asked = machine.run(["converge", "demo"])?.assert_ok();
@@ -64,7 +54,9 @@ fn the_demo_converges_this_machine_twice_and_takes_everything_away_again() -> Re
     assert_eq!(count(second, "up_to_date"), count(first, "updated") + count(first, "up_to_date"));
 
     machine.run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev}${Version}", "tree"])?.assert_text("ii 2.1.0-1");
-    machine.run(["stat", "-c", "%U:%G %a %F", "/srv/quickstart/style.css"])?.assert_text("quickstart:quickstart 644 regular file");
+    machine
+        .run(["stat", "-c", "%U:%G %a %F", "/srv/quickstart/style.css"])?
+        .assert_text("quickstart:root 644 regular file");
     machine.run(["readlink", "/srv/quickstart/current"])?.assert_text("releases/2026-11");
     machine.run(["systemctl", "is-active", "quickstart-beat"])?.assert_text("active");
     machine.run(["systemctl", "is-enabled", "quickstart-beat"])?.assert_text("enabled");
@@ -74,12 +66,15 @@ fn the_demo_converges_this_machine_twice_and_takes_everything_away_again() -> Re
     machine.shell("getent passwd quickstart | cut -d: -f6-7")?.assert_text("/srv/quickstart:/usr/sbin/nologin");
 
     // What somebody broke is shown, and mended.
-    machine.shell("echo broken > /etc/quickstart.conf; rm /srv/quickstart/current; systemctl stop quickstart-beat")?.assert_ok();
+    machine
+        .shell("echo broken > /etc/quickstart.conf; rm /srv/quickstart/current; systemctl stop quickstart-beat")?
+        .assert_ok();
     let again = json(&machine.run(["converge", "demo", "--yes", "--json"])?.assert_ok());
     assert_eq!((count(&again[0], "would_update"), count(&again[1], "updated"), count(&again[2], "updated")), (3, 3, 0));
 
     machine.run(["converge", "demo", "--undo", "--yes"])?.assert_ok();
-    let after = machine.shell("getent passwd; getent group; ls -A /etc /srv /usr/local/lib /etc/systemd/system")?.assert_ok();
+    let after =
+        machine.shell("getent passwd; getent group; ls -A /etc /srv /usr/local/lib /etc/systemd/system")?.assert_ok();
     assert_eq!(without_backups(&before.stdout), without_backups(&after.stdout));
     machine.run(["dpkg-query", "-W", "tree"])?.assert_code(1);
     machine.run(["test", "-e", "/var/lib/converge-demo"])?.assert_code(1);
@@ -135,7 +130,7 @@ title = "by group"
 "#;
 
 /// A policy repository on the machine, and a store that serves it.
-fn publish_first_revision(machine: &Machine) -> Result<()> {
+fn publish_first_revision(site: &Site) -> Result<()> {
     for (path, text) in [
         ("converge.toml", "store = \"http://127.0.0.1:8600\"\n"),
         ("cookbooks/web/cookbook.toml", COOKBOOK),
@@ -143,11 +138,10 @@ fn publish_first_revision(machine: &Machine) -> Result<()> {
         ("cookbooks/web/templates/index.html.j2", "{{ attr.web.title }} on {{ node.name }}\n"),
         ("policies/web.toml", POLICY),
     ] {
-        machine.write_file(&format!("/root/policy/{path}"), text)?;
+        site.repository_file(path, text)?;
     }
-    start_unit(machine, "converge-store.service")?;
-    machine.shell("cd /root/policy && converge check")?.assert_ok();
-    machine.shell("cd /root/policy && converge publish web --group prod")?.assert_ok();
+    site.start_unit("converge-store.service")?;
+    site.shell("cd /root/policy && converge check && converge publish web --group prod")?;
     Ok(())
 }
 
@@ -157,11 +151,12 @@ fn an_operator_publishes_enrols_plans_converges_and_reads_the_report() -> Result
     if !require_machine() {
         return Ok(());
     }
-    let machine = machine("store")?;
+    let site = site("store")?;
+    let machine = &site.machine;
     let early = machine.run(["converge", "--once"])?.assert_code(1);
     assert!(early.stderr.contains("converge enroll"), "{}", early.stderr);
 
-    publish_first_revision(&machine)?;
+    publish_first_revision(&site)?;
     machine.shell("converge enroll --name web-1 \"$(converge token --policy web --group prod --uses 1)\"")?.assert_ok();
     machine.run(["stat", "-c", "%a", "/etc/converge/node.toml"])?.assert_text("600");
 
@@ -180,7 +175,11 @@ fn an_operator_publishes_enrols_plans_converges_and_reads_the_report() -> Result
     assert_eq!((nodes[0]["name"].as_str(), nodes[0]["run_revision"].as_u64()), (Some("web-1"), Some(1)));
     assert_eq!(nodes[0]["last_run"]["run"], idle["run"]);
     let shown = machine.run(["converge", "report", first["run"].as_str().unwrap()])?.assert_ok();
-    assert!(shown.stdout.contains("file[/srv/web/index.html]") && shown.stdout.contains("execute[note]"), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("file[/srv/web/index.html]") && shown.stdout.contains("execute[note]"),
+        "{}",
+        shown.stdout
+    );
     let why = machine.run(["converge", "why", "file[/srv/web/index.html]"])?.assert_ok();
     assert!(why.stdout.contains("recipes/default.toml:4") && why.stdout.contains("web 1.0.0"), "{}", why.stdout);
     assert!(why.stdout.contains("by group"), "{}", why.stdout);
@@ -203,11 +202,12 @@ fn the_daemon_converges_on_its_interval_and_ends_whole() -> Result<()> {
     if !require_machine() {
         return Ok(());
     }
-    let machine = machine("daemon")?;
-    publish_first_revision(&machine)?;
+    let site = site("daemon")?;
+    let machine = &site.machine;
+    publish_first_revision(&site)?;
     machine.shell("converge enroll --name web-1 \"$(converge token --policy web --group prod)\"")?.assert_ok();
     machine.write_file("/etc/converge/agent.toml", "interval = \"1s\"\n")?;
-    start_unit(&machine, "converge.service")?;
+    site.start_unit("converge.service")?;
     let exists = |path: &str| machine.run(["test", "-e", path]).map(|output| output.success());
     wait_until("the daemon never converged", || exists("/srv/web/index.html"))?;
     for _ in 0..3 {
@@ -216,8 +216,12 @@ fn the_daemon_converges_on_its_interval_and_ends_whole() -> Result<()> {
     }
 
     // What is published next is converged without anybody's doing.
-    machine.shell("cd /root/policy && sed -i 's/by group/anew/' policies/web.toml && converge publish web --group prod")?.assert_ok();
-    wait_until("the daemon took no new revision", || Ok(machine.read_file("/srv/web/index.html")? == "anew on web-1\n"))?;
+    machine
+        .shell("cd /root/policy && sed -i 's/by group/anew/' policies/web.toml && converge publish web --group prod")?
+        .assert_ok();
+    wait_until("the daemon took no new revision", || {
+        Ok(machine.read_file("/srv/web/index.html")? == "anew on web-1\n")
+    })?;
 
     machine.run(["systemctl", "stop", "converge"])?.assert_ok();
     machine.run(["systemctl", "show", "-P", "Result", "converge"])?.assert_text("success");
