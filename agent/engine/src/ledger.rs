@@ -34,7 +34,7 @@ pub struct Owned {
     /// Whether no value of it may be shown, also when it is removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sensitive: bool,
-    /// The properties that take it away.
+    /// The properties that take it away, without those that hold a secret.
     pub removal: BTreeMap<String, Value>,
 }
 

@@ -17,7 +17,11 @@ impl TestKinds {
     pub fn get() -> &'static Self {
         static KINDS: LazyLock<TestKinds> = LazyLock::new(|| {
             let mut kinds = registry().all().to_vec();
-            kinds.push(Kind { schema, build, removal: |_| None });
+            let gone = |spec: &ResourceSpec<'_>| {
+                let value = spec.properties.get("value").cloned().unwrap_or_default();
+                Some(BTreeMap::from([("how".to_owned(), Value::from("gone")), ("value".to_owned(), value)]))
+            };
+            kinds.push(Kind { schema, build, removal: gone });
             TestKinds(kinds)
         });
         &KINDS
@@ -87,6 +91,10 @@ impl Resource for Odd {
 
     fn diff(&self, same: &Option<bool>) -> Changes {
         let mut changes = Changes::none();
+        if self.how == "gone" {
+            changes.compare("there", same.map(|_| "yes"), "no");
+            return if same.is_some() { changes } else { Changes::none() };
+        }
         if *same != Some(true) || self.how == "never converges" {
             changes.push(Change::new(
                 "value",
@@ -103,6 +111,7 @@ impl Resource for Odd {
         match self.how.as_str() {
             "panics in apply" => panic!("the value {} is odd", self.value),
             "quotes" => Err(self.quote()),
+            "gone" => system.files().remove(&self.path),
             "half" => {
                 system.files().write(&self.path, &Content::Bytes((*b"half").into()), Default::default(), None)?;
                 Err(self.quote())
@@ -125,10 +134,4 @@ impl Resource for Odd {
             _ => Ok(()),
         }
     }
-}
-
-/// Properties, for a kind's own tests.
-#[allow(dead_code, reason = "each test file uses what it needs")]
-pub fn properties(pairs: &[(&str, &str)]) -> BTreeMap<String, Value> {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect()
 }

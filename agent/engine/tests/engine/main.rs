@@ -8,6 +8,7 @@ mod kinds;
 mod notifications;
 mod order;
 mod orphans;
+mod plans;
 mod redaction;
 mod stops;
 mod turns;

@@ -1,6 +1,6 @@
 //! One resource in its turn: observed again where it must be, tried again where it may be, only looked at where it is audited.
 
-use converge_model::{Outcome, Value};
+use converge_model::Outcome;
 use converge_system::memory::{MemoryMachine, Release, Script};
 
 use crate::world::{World, catalog, declare, file, outcomes, recipe, service, words};
@@ -17,11 +17,12 @@ fn what_an_earlier_change_touched_is_looked_at_again() {
             *b"[Service]\n[Install]\nWantedBy=multi-user.target\n",
         )
         .starting("web.service");
-    machine.package("web", "1", release);
+    machine.package("web", "1", release).package("lib", "1", Release::default());
     machine.command("make all", Script::default().writing("/srv/made".parse().unwrap(), *b"by hand"));
     let world = World::new(machine);
     let report = world.converges(&recipe([
         declare("package[web]"),
+        declare("package[lib]"),
         file("/etc/web.conf", "mine").with("owner", "web"),
         service("web").with("enabled", true),
         declare("execute[make all]").with("creates", "/srv/made"),
@@ -29,7 +30,7 @@ fn what_an_earlier_change_touched_is_looked_at_again() {
     ]));
     assert_eq!(
         words(&report),
-        "package[web] updated\nfile[/etc/web.conf] updated\nservice[web] up to date\nexecute[make all] updated\n\
+        "package[web] updated\npackage[lib] updated\nfile[/etc/web.conf] updated\nservice[web] up to date\nexecute[make all] updated\n\
          file[/srv/made] up to date\nsucceeded"
     );
     assert_eq!(world.machine.content("/etc/web.conf").unwrap(), b"mine");
@@ -118,10 +119,6 @@ fn neighbouring_packages_are_one_transaction_and_the_guilty_one_is_named() {
         }
         machine.installed("b", "1");
     };
-    let transactions = |world: &World| {
-        let locks = world.machine.operations();
-        locks.iter().filter(|operation| operation.name == "lock").count()
-    };
     let declared = || {
         recipe([
             declare("package[a]").notifies("run", "execute[true]"),
@@ -139,7 +136,6 @@ fn neighbouring_packages_are_one_transaction_and_the_guilty_one_is_named() {
     assert_eq!(report.count(Outcome::Updated), 4, "{}", words(&report));
     // One for a and c; the guard of d is decided in its turn.
     let names: Vec<String> = world.machine.operations().iter().map(ToString::to_string).collect();
-    let _ = transactions;
     assert_eq!(names.iter().filter(|name| name.ends_with(" change packages")).count(), 2, "{names:#?}");
 
     let world = World::new(MemoryMachine::debian());
@@ -183,5 +179,4 @@ fn a_run_over_nothing_is_a_whole_report() {
         ("web-1", "web", Some(7), 1)
     );
     assert_eq!(world.told.lines(), ["started Apply 0", "ended succeeded"]);
-    let _ = Value::Null;
 }

@@ -265,7 +265,7 @@ pub fn outcomes(report: &Report) -> BTreeMap<String, Outcome> {
 }
 
 /// A declaration, with references by identity.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Declaration {
     resource: CatalogResource,
     requires: Vec<String>,
