@@ -20,78 +20,62 @@ fn validate(root: &Json, schema: &Json, value: &Json, path: &str) -> Result<(), 
     let Some(schema) = schema.as_object() else {
         return if schema == &Json::Bool(true) { Ok(()) } else { Err(format!("{path} is not allowed")) };
     };
-    let fail = |what: &str| Err(format!("{path}: {what}"));
     if let Some(target) = schema.get("$ref") {
         assert_eq!(schema.len(), 1, "siblings of $ref: {schema:?}");
         let target = root.pointer(target.as_str().unwrap().trim_start_matches('#')).expect("a definition");
         return validate(root, target, value, path);
     }
-    for (key, rule) in schema {
-        match (key.as_str(), value) {
-            ("$schema" | "title" | "description" | "default" | "definitions", _) => {}
-            ("type", _) => {
-                let good = match rule.as_str().unwrap() {
-                    "string" => value.is_string(),
-                    "integer" => value.is_i64(),
-                    "number" => value.is_number(),
-                    "boolean" => value.is_boolean(),
-                    "array" => value.is_array(),
-                    "object" => value.is_object(),
-                    other => panic!("unknown type {other}"),
-                };
-                if !good {
-                    return fail(&format!("is no {rule}"));
-                }
-            }
-            ("enum", _) if !rule.as_array().unwrap().contains(value) => return fail("is none of the words"),
-            ("enum", _) => {}
-            ("anyOf", _) => {
-                let mut options = rule.as_array().unwrap().iter().map(|option| validate(root, option, value, path));
-                if !options.any(|result| result.is_ok()) {
-                    return fail("is nothing that it may be");
-                }
-            }
-            ("pattern", Json::String(text)) => {
-                let pattern = regex_lite::Regex::new(rule.as_str().unwrap()).expect("a regular expression");
-                if !pattern.is_match(text) {
-                    return fail("does not match");
-                }
-            }
-            ("minimum", Json::Number(number)) if number.as_f64() < rule.as_f64() => return fail("is too small"),
-            ("maximum", Json::Number(number)) if number.as_f64() > rule.as_f64() => return fail("is too great"),
-            ("required", Json::Object(map)) => {
-                if let Some(missing) =
-                    rule.as_array().unwrap().iter().find(|name| !map.contains_key(name.as_str().unwrap()))
-                {
-                    return fail(&format!("lacks {missing}"));
-                }
-            }
-            ("items", Json::Array(items)) => {
-                items
-                    .iter()
-                    .enumerate()
-                    .try_for_each(|(at, item)| validate(root, rule, item, &format!("{path}/{at}")))?;
-            }
-            ("pattern" | "minimum" | "maximum" | "required" | "items", _) => {}
-            ("properties" | "patternProperties" | "additionalProperties", _) => {}
-            (other, _) => panic!("unknown keyword {other}"),
+    for (keyword, rule) in schema {
+        if !keyword_holds(root, keyword, rule, value, path)? {
+            return Err(format!("{path}: breaks {keyword} {rule}"));
         }
     }
+    validate_entries(root, schema, value, path)
+}
+
+fn keyword_holds(root: &Json, keyword: &str, rule: &Json, value: &Json, path: &str) -> Result<bool, String> {
+    let list = || rule.as_array().unwrap();
+    Ok(match (keyword, value) {
+        ("type", _) => match rule.as_str().unwrap() {
+            "string" => value.is_string(),
+            "integer" => value.is_i64(),
+            "number" => value.is_number(),
+            "boolean" => value.is_boolean(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            other => panic!("unknown type {other}"),
+        },
+        ("enum", _) => list().contains(value),
+        ("anyOf", _) => list().iter().any(|option| validate(root, option, value, path).is_ok()),
+        ("pattern", Json::String(text)) => regex_lite::Regex::new(rule.as_str().unwrap()).unwrap().is_match(text),
+        ("minimum", Json::Number(number)) => number.as_f64() >= rule.as_f64(),
+        ("maximum", Json::Number(number)) => number.as_f64() <= rule.as_f64(),
+        ("required", Json::Object(map)) => list().iter().all(|name| map.contains_key(name.as_str().unwrap())),
+        ("items", Json::Array(items)) => {
+            items.iter().try_for_each(|item| validate(root, rule, item, &format!("{path}/*")))?;
+            true
+        }
+        ("pattern" | "minimum" | "maximum" | "required" | "items", _) => true,
+        ("properties" | "patternProperties" | "additionalProperties" | "definitions", _) => true,
+        ("$schema" | "title" | "description" | "default", _) => true,
+        (other, _) => panic!("unknown keyword {other}"),
+    })
+}
+
+fn validate_entries(
+    root: &Json,
+    schema: &serde_json::Map<String, Json>,
+    value: &Json,
+    path: &str,
+) -> Result<(), String> {
     let nothing = serde_json::Map::new();
     let object = |key: &str| schema.get(key).and_then(Json::as_object).unwrap_or(&nothing);
+    let matches = |pattern: &str, name: &str| regex_lite::Regex::new(pattern).unwrap().is_match(name);
     for (name, item) in value.as_object().unwrap_or(&nothing) {
-        let path = format!("{path}/{name}");
-        let mut patterns = object("patternProperties").iter();
-        if let Some(rule) = object("properties").get(name) {
-            validate(root, rule, item, &path)?;
-        } else if let Some((_, rule)) =
-            patterns.find(|(pattern, _)| regex_lite::Regex::new(pattern).unwrap().is_match(name))
-        {
-            validate(root, rule, item, &path)?;
-        } else {
-            let rule = schema.get("additionalProperties").unwrap_or(&Json::Bool(true));
-            validate(root, rule, item, &path)?;
-        }
+        let by_pattern = || object("patternProperties").iter().find(|(pattern, _)| matches(pattern, name));
+        let rule = object("properties").get(name).or_else(|| by_pattern().map(|(_, rule)| rule));
+        let rule = rule.or_else(|| schema.get("additionalProperties")).unwrap_or(&Json::Bool(true));
+        validate(root, rule, item, &format!("{path}/{name}"))?;
     }
     Ok(())
 }
@@ -137,38 +121,42 @@ when = true
     assert_eq!(recipe(good), Ok(()));
     for (body, problem) in [
         ("[file.\"/x\"]\ncontents = \"x\"", "/file//x/contents is not allowed"),
-        ("[file.\"/x\"]\nmode = 644", "/file//x/mode: is nothing that it may be"),
-        ("[file.\"/x\"]\nensure = \"gone\"", "/file//x/ensure: is nothing"),
-        ("[service.x]\nrunning = \"yes\"", "/service/x/running: is nothing"),
-        ("[service.x]\nnotifies = { relod = \"service[x]\" }", "/service/x/notifies: is nothing"),
-        ("[service.x]\nrequires = \"nginx\"", "/service/x/requires: is nothing"),
-        ("[service.x]\nretries = 101", "/service/x/retries: is nothing"),
-        ("[link.\"/x\"]", "/link//x: lacks \"to\""),
+        ("[file.\"/x\"]\nmode = 644", "/file//x/mode: breaks anyOf"),
+        ("[file.\"/x\"]\nensure = \"gone\"", "/file//x/ensure: breaks anyOf"),
+        ("[service.x]\nrunning = \"yes\"", "/service/x/running: breaks anyOf"),
+        ("[service.x]\nnotifies = { relod = \"service[x]\" }", "/service/x/notifies: breaks anyOf"),
+        ("[service.x]\nrequires = \"nginx\"", "/service/x/requires: breaks anyOf"),
+        ("[service.x]\nretries = 101", "/service/x/retries: breaks anyOf"),
+        ("[link.\"/x\"]", "/link//x: breaks required"),
         ("[fil.\"/x\"]", "/fil is not allowed"),
-        ("[[file]]", "/file: is no \"object\""),
+        ("[[file]]", "/file: breaks type"),
         ("parameters = {}", "/parameters is not allowed"),
     ] {
         let error = recipe(body).unwrap_err();
         assert!(error.contains(problem), "{body}: {error}");
     }
+}
+
+#[test]
+fn documents_that_are_not_recipes_are_checked_too() {
     for (file, body, problem) in [
         ("kind.json", "[parameters.port]\ntype = \"integer\"\ndefault = 80\n[file.\"/{{ name }}\"]", ""),
-        ("kind.json", "[parameters.port]\ntype = \"int\"", "is none of the words"),
+        ("kind.json", "[parameters.port]\ntype = \"int\"", "breaks enum"),
         ("kind.json", "[parameters.port]\ntype = \"integer\"\nnode_settable = true", "node_settable is not allowed"),
         (
             "cookbook.json",
             "name = \"a\"\nversion = \"1.0.0\"\n[depends]\nb = \"^2\"\n[attributes.x]\ntype = \"map\"\ndefault = {}\nnode_settable = true",
             "",
         ),
-        ("cookbook.json", "name = \"a\"", "lacks \"version\""),
+        ("cookbook.json", "name = \"a\"", "breaks required"),
         (
             "policy.json",
             "name = \"web\"\nrun_list = [\"a\"]\n[attributes.a]\nb = 1\n[groups.prod.attributes.a]\nb = [2]",
             "",
         ),
-        ("policy.json", "name = \"web\"\norphans = \"keep\"", "is none of the words"),
+        ("policy.json", "name = \"web\"\norphans = \"keep\"", "breaks enum"),
         ("converge.json", "store = \"http://127.0.0.1:8600\"", ""),
-        ("converge.json", "store = \"127.0.0.1\"", "does not match"),
+        ("converge.json", "store = \"127.0.0.1\"", "breaks pattern"),
     ] {
         let error = check(file, body).err().unwrap_or_default();
         assert!(if problem.is_empty() { error.is_empty() } else { error.contains(problem) }, "{body}: {error}");
@@ -205,8 +193,8 @@ fn known_custom_kinds_are_checked_and_unknown_ones_refused() {
     let schema = &all.iter().find(|document| document.file == "recipe.json").unwrap().schema;
     let check = |toml: &str| validate(schema, schema, &toml::from_str(toml).unwrap(), "").err().unwrap_or_default();
     assert_eq!(check("[nginx_site.a]\nport = 80\naudit = true\n[nginx_site.b]\nport = \"{{ facts.x }}\""), "");
-    assert!(check("[nginx_site.a]").contains("lacks \"port\""));
-    assert!(check("[nginx_site.a]\nport = 70000").contains("is nothing"));
+    assert!(check("[nginx_site.a]").contains("breaks required"));
+    assert!(check("[nginx_site.a]\nport = 70000").contains("breaks anyOf"));
     assert!(check("[nginx_page.a]").contains("is not allowed"));
 }
 

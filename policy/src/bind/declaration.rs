@@ -179,9 +179,9 @@ impl<'g> Reader<'_, '_, 'g> {
         let cookbook = graph.cookbooks.get(self.frame.cookbook).map_or("", |cookbook| cookbook.name.as_str());
         match source {
             ContentSource::File { path, line } => {
-                let path = self.path("source", path, *line)?;
+                let (path, secret) = self.path("source", path, *line)?;
                 match file_blob(graph, cookbook, &path) {
-                    Some(blob) => Some((Value::Blob(blob), false)),
+                    Some(blob) => Some((Value::Blob(blob), secret)),
                     None => {
                         let problem = format!("cookbook {cookbook} has no files/{path}");
                         self.wrong("source", &problem, false, *line);
@@ -190,7 +190,7 @@ impl<'g> Reader<'_, '_, 'g> {
                 }
             }
             ContentSource::Template { path, vars, line } => {
-                let path = self.path("template", path, *line)?;
+                let (path, secret_path) = self.path("template", path, *line)?;
                 let Some(blob) = template_blob(graph, cookbook, &path) else {
                     let problem = format!("cookbook {cookbook} has no templates/{path}");
                     self.wrong("template", &problem, false, *line);
@@ -209,7 +209,7 @@ impl<'g> Reader<'_, '_, 'g> {
                     }
                 };
                 let (vars, secret_vars) = self.vars(vars, *line)?;
-                let secret = secret_vars || self.values.is_template_secret(text, self.frame);
+                let secret = secret_path || secret_vars || self.values.is_template_secret(text, self.frame);
                 let scope = self.frame.scope.with_vars(&vars);
                 match self.values.expressions.render_blob(blob.digest, text, &scope) {
                     Ok(text) => Some((Value::String(text), secret)),
@@ -226,9 +226,9 @@ impl<'g> Reader<'_, '_, 'g> {
         }
     }
 
-    fn path(&mut self, name: &str, path: &'g Dynamic, line: u32) -> Option<String> {
+    fn path(&mut self, name: &str, path: &'g Dynamic, line: u32) -> Option<(String, bool)> {
         match self.evaluate(name, path, line)? {
-            (Value::String(path), _) => Some(path),
+            (Value::String(path), secret) => Some((path, secret)),
             (other, secret) => {
                 self.wrong(name, &format!("expected a path, found the {} {other}", other.type_name()), secret, line);
                 None

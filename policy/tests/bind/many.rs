@@ -1,8 +1,4 @@
 //! Bind over random recipes and over large ones.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
-
-#[expect(dead_code, reason = "graphs are made here without text")]
-mod support;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +6,8 @@ use converge_model::graph::{Cookbook, Declaration, FORMAT, Position, Property, R
 use converge_model::{Digest, Dynamic, Graph, Value};
 use converge_policy::bind::{BindInput, Bound, bind};
 use proptest::prelude::*;
-use support::TestKinds;
+
+use super::support::TestKinds;
 
 fn graph(recipes: Vec<(bool, Vec<usize>, Vec<Declaration>)>) -> Graph {
     let recipe = |(at, (unordered, requires, resources)): (usize, (bool, Vec<usize>, Vec<Declaration>))| Recipe {

@@ -1,0 +1,116 @@
+//! Where a resource comes from.
+
+use converge_policy::bind::bind;
+use converge_policy::why::why;
+use serde_json::json;
+
+use super::support::{TestKinds, repository};
+use super::{compiled, input};
+
+/// A template within a custom kind within a loop over an attribute.
+const FILES: &str = r#"
+--- cookbooks/base/cookbook.toml
+name = "base"
+version = "1.2.0"
+[attributes.workers]
+type = "integer"
+default = 1
+[attributes.password]
+type = "string"
+secret = true
+default = "hunter2"
+[attributes.sites]
+type = "map"
+default = { a = 1 }
+--- cookbooks/base/resources/site.toml
+[parameters.port]
+type = "integer"
+[file."/sites/{{ name }}"]
+template = "site.j2"
+vars = { port = "{{ param.port }}" }
+owner = "{{ attr.base.password }}"
+--- cookbooks/base/templates/site.j2
+{{ attr.base.workers }} {{ port }} {{ facts.hostname }}
+--- cookbooks/base/recipes/default.toml
+[base_site."{{ each.key }}"]
+for_each = "attr.base.sites"
+port = "{{ each.value + attr.base.workers }}"
+--- policies/web.toml
+name = "web"
+run_list = ["base"]
+[attributes.base]
+workers = 2
+[groups.prod.attributes.base]
+sites = { b = 2 }
+"#;
+
+/// What the content of `file[/sites/b]` is made from.
+fn content_uses() -> serde_json::Value {
+    json!([
+        {
+            "use": "parameter", "name": "port", "of": "base_site[b]",
+            "place": {"file": "cookbooks/base/recipes/default.toml", "line": 3},
+            "uses": [
+                {
+                    "use": "each", "place": {"file": "cookbooks/base/recipes/default.toml", "line": 2},
+                    "uses": [{
+                        "use": "attribute", "cookbook": "base", "name": "sites", "value": {"a": 1, "b": 2},
+                        "set_by": [
+                            {"level": "default", "place": {"file": "cookbooks/base/cookbook.toml", "line": 12}, "value": {"a": 1}},
+                            {"level": "group", "policy": "web", "group": "prod",
+                             "place": {"file": "policies/web.toml", "line": 6}, "value": {"b": 2}}
+                        ]
+                    }]
+                },
+                {
+                    "use": "attribute", "cookbook": "base", "name": "workers", "value": 2,
+                    "set_by": [{"level": "policy", "policy": "web", "place": {"file": "policies/web.toml", "line": 4}, "value": 2}]
+                }
+            ]
+        },
+        {
+            "use": "content", "file": "cookbooks/base/templates/site.j2",
+            "uses": [
+                {
+                    "use": "attribute", "cookbook": "base", "name": "workers", "value": 2,
+                    "set_by": [{"level": "policy", "policy": "web", "place": {"file": "policies/web.toml", "line": 4}, "value": 2}]
+                },
+                {"use": "given", "path": "facts.hostname"}
+            ]
+        }
+    ])
+}
+
+#[test]
+fn why_leads_from_a_property_to_who_set_what_it_is_made_from() {
+    let (graph, blobs) = compiled(&repository(FILES));
+    let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
+    let id = "file[/sites/b]".parse().unwrap();
+    let found = why(&graph, &bound, &blobs, &id, None).unwrap();
+    let json = serde_json::to_value(&found).unwrap();
+    let at = |pointer: &str| json.pointer(pointer).cloned().unwrap_or_default();
+    assert_eq!((at("/cookbook"), at("/recipe")), ("base 1.2.0".into(), "base::default".into()));
+    assert_eq!(at("/declared"), json!({"file": "cookbooks/base/resources/site.toml", "line": 3}));
+    assert_eq!(at("/within/0/resource"), "base_site[b]");
+    let property = |name: &str| found.properties.iter().find(|property| property.name == name).unwrap();
+    assert!(property("owner").hidden && property("owner").value.is_none());
+    let content = serde_json::to_value(property("content")).unwrap();
+    assert_eq!(content["uses"], content_uses(), "{content:#}");
+    assert!(!json.to_string().contains("hunter2"));
+}
+
+#[test]
+fn why_knows_custom_kinds_and_what_is_near() {
+    let (graph, blobs) = compiled(&repository(FILES));
+    let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
+    let id: converge_model::ResourceId = "file[/sites/b]".parse().unwrap();
+    let custom = why(&graph, &bound, &blobs, &"base_site[b]".parse().unwrap(), Some("port")).unwrap();
+    assert_eq!((custom.members, custom.properties.len()), (vec![id], 1));
+    for (id, property, message) in [
+        ("file[/sites/c]", None, "declares no file[/sites/c] on this node; did you mean file[/sites/"),
+        ("file[/sites/b]", Some("ownr"), "nothing is written of `ownr` of file[/sites/b]; did you mean `owner`?"),
+    ] {
+        let error = why(&graph, &bound, &blobs, &id.parse().unwrap(), property).unwrap_err();
+        assert!(error.contains(message), "{error}");
+    }
+}
