@@ -169,7 +169,11 @@ pub fn why(
         .map(|origin| origin.within.iter().take_while(|outer| *outer != id).cloned().collect())
         .unwrap_or_default();
     let tracer = Tracer { graph, bound, blobs, around: &around };
-    let secret = |name: &str| resource.is_some_and(|resource| resource.sensitive || resource.secret.contains(name));
+    let parameters = graph.kinds.get(id.kind()).map(|kind| &kind.parameters);
+    let secret = |name: &str| match resource {
+        Some(resource) => resource.sensitive || resource.secret.contains(name),
+        None => parameters.and_then(|all| all.get(name)).is_some_and(|parameter| parameter.secret),
+    };
     let mut properties = Vec::new();
     for (name, dynamic, line) in written(declaration) {
         let hidden = secret(name);

@@ -1,6 +1,10 @@
 //! What touches a secret stays hidden.
 
-use super::{bound_with, check, input};
+use converge_policy::bind::bind;
+use converge_policy::why::why;
+
+use super::support::{TestKinds, repository};
+use super::{bound_with, check, compiled, input};
 
 /// A cookbook with secrets. What follows is its recipe.
 const SECRETS: &str = r#"
@@ -79,5 +83,17 @@ fn no_message_holds_a_secret() {
         let Err(found) = bound_with(&files(recipe), &input()) else { panic!("{recipe}") };
         let text = format!("{found:?}");
         assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn why_shows_no_secret_that_a_recipe_gives_to_a_custom_kind() {
+    let cookbook = SECRETS.replace("[parameters.url]\n", "[parameters.url]\nsecret = true\n");
+    let (graph, blobs) = compiled(&repository(&format!("{cookbook}\n[base_db.x]\nurl = \"sesame\"\n")));
+    let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
+    for id in ["base_db[x]", "file[/db]"] {
+        let found = why(&graph, &bound, &blobs, &id.parse().unwrap(), None).unwrap();
+        let json = serde_json::to_string(&found).unwrap();
+        assert!(!json.contains("sesame") && json.contains(r#""hidden":true"#), "{json}");
     }
 }
