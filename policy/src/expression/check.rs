@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::depth::check_depth;
 use super::environment::environment;
 use super::error::ExpressionError;
 use super::functions::{check_functions, is_function};
@@ -42,9 +43,10 @@ impl Names {
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn check_expression(source: &str) -> Result<Names, ExpressionError> {
+    let tokens = expression_tokens(source);
+    check_depth(source, &tokens)?;
     let expression =
         environment().compile_expression_owned(source.to_owned()).map_err(|error| ExpressionError::of(&error))?;
-    let tokens = expression_tokens(source);
     let outside = expression.undeclared_variables(false);
     check_functions(source, &tokens, &|name| outside.contains(name))?;
     Ok(names(source, &tokens, |name| outside.contains(name)))
@@ -55,8 +57,9 @@ pub fn check_expression(source: &str) -> Result<Names, ExpressionError> {
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn check_template(source: &str) -> Result<Names, ExpressionError> {
-    let template = environment().template_from_str(source).map_err(|error| ExpressionError::of(&error))?;
     let tokens = template_tokens(source);
+    check_depth(source, &tokens)?;
+    let template = environment().template_from_str(source).map_err(|error| ExpressionError::of(&error))?;
     let outside = template.undeclared_variables(false);
     check_functions(source, &tokens, &|name| outside.contains(name))?;
     Ok(names(source, &tokens, |name| outside.contains(name)))
@@ -172,6 +175,6 @@ mod tests {
         let error = check_template("a\n{% include 'x' %}").unwrap_err();
         assert!(error.message.contains("include"), "{error:?}");
         let deep = format!("{}1{}", "(".repeat(5000), ")".repeat(5000));
-        assert!(check_expression(&deep).unwrap_err().message.contains("recursion"));
+        assert!(check_expression(&deep).unwrap_err().message.contains("too long"));
     }
 }

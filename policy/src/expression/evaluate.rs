@@ -9,6 +9,7 @@ use minijinja::{Environment, Error, ErrorKind, Expression, Template};
 
 use super::check::{Names, check_expression};
 use super::convert::to_model;
+use super::depth::check_depth;
 use super::environment::{LONGEST_OUTPUT, environment};
 use super::error::ExpressionError;
 use super::scan::{expression_tokens, is_template, template_tokens};
@@ -63,8 +64,10 @@ impl<'s> Expressions<'s> {
     /// Where it does not parse, uses what is undefined, fails, or gives what is not a value.
     pub fn evaluate(&self, source: &'s str, scope: &Scope) -> Result<Value, ExpressionError> {
         let compiled = cached(&self.expressions, source, || {
+            let tokens = expression_tokens(source);
+            check_depth(source, &tokens)?;
             let code = self.environment.compile_expression(source).map_err(|error| ExpressionError::of(&error))?;
-            Ok(Compiled { code, may_nest: may_nest(source, &expression_tokens(source)) })
+            Ok(Compiled { code, may_nest: may_nest(source, &tokens) })
         })?;
         compiled.run(|expression| {
             let value = expression
@@ -97,8 +100,10 @@ impl<'s> Expressions<'s> {
     }
 
     fn compile(&self, source: &'s str) -> Result<Compiled<Template<'s, 's>>, ExpressionError> {
+        let tokens = template_tokens(source);
+        check_depth(source, &tokens)?;
         let code = self.environment.template_from_str(source).map_err(|error| ExpressionError::of(&error))?;
-        Ok(Compiled { code, may_nest: may_nest(source, &template_tokens(source)) })
+        Ok(Compiled { code, may_nest: may_nest(source, &tokens) })
     }
 }
 

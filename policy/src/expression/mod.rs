@@ -9,6 +9,7 @@
 
 mod check;
 mod convert;
+mod depth;
 mod dynamic;
 mod environment;
 mod error;
