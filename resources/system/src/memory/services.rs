@@ -103,11 +103,13 @@ impl State {
             () if definition.is_some() && !file.installable => Enablement::Static,
             () => Enablement::Disabled,
         };
+        let runs = known.activity != Activity::Inactive && definition.is_some();
+        let now = definition.map(|definition| definition.digest);
         Ok(UnitStatus {
-            exists: definition.is_some() || masked || known.loaded.is_some(),
+            exists: now.is_some() || masked || known.loaded.is_some(),
             activity: known.activity,
             enablement,
-            stale: known.loaded.is_some() && known.loaded != definition.map(|definition| definition.digest),
+            stale: (known.loaded.is_some() || runs) && known.loaded != now,
             can_reload: file.reloadable,
         })
     }
@@ -128,13 +130,14 @@ impl State {
 
     pub(super) fn perform(&mut self, name: &str, action: UnitAction, timeout: Duration) -> Result<()> {
         let fail = |kind, cause: &str| Err(Error::new(kind, action.word(), format!("unit {name}"), cause));
-        let status = self.status(name)?;
+        let mut status = self.status(name)?;
+        if status.stale {
+            self.reload_units()?;
+            status = self.status(name)?;
+        }
         let for_files = matches!(action, UnitAction::Disable | UnitAction::Mask | UnitAction::Unmask);
         if !status.exists && !for_files {
             return fail(ErrorKind::NotFound, "there is no such unit");
-        }
-        if status.stale {
-            self.reload_units()?;
         }
         let masked = status.enablement == Enablement::Masked;
         match action {

@@ -42,11 +42,48 @@ impl Changes {
     }
 }
 
-/// The files of a unit, where they differ from those of the machine below.
+/// The files of a unit, on the machine below and here.
 #[derive(Clone, Copy)]
-struct Differing {
+struct Definitions {
     before: Option<Definition>,
     now: Option<Definition>,
+}
+
+impl Definitions {
+    fn differ(self) -> bool {
+        self.before != self.now
+    }
+
+    /// Whether the administrator masked the unit with a link that is gone here.
+    fn mask_is_gone(self) -> bool {
+        let masked = |definition: Option<Definition>| definition.is_some_and(|definition| definition.masked);
+        masked(self.before) && !masked(self.now)
+    }
+
+    fn is_masked(self) -> bool {
+        self.now.is_some_and(|now| now.masked)
+    }
+
+    /// Whether the unit exists, and whether it is stale, where the service manager read `read` of it here: nothing where
+    /// it read nothing.
+    fn presence(self, below: &UnitStatus, runs: bool, enabled: bool, read: Option<Option<Digest>>) -> (bool, bool) {
+        let loaded = runs || enabled;
+        if self.before.is_none() && self.now.is_none() && !matches!(read, Some(Some(_))) {
+            // A unit that is made by a generator, or whose files are gone, which is seen only now.
+            let gone = below.stale && read.is_some();
+            return (below.exists && !gone, below.stale && !gone);
+        }
+        let now = self.now.map(|now| now.digest);
+        match read {
+            // What it read before the plan is not what is there, whatever it was.
+            None if below.stale => (now.is_some() || loaded, loaded),
+            _ => {
+                let held = read.unwrap_or(self.before.map(|before| before.digest)).filter(|_| loaded);
+                let stale = (held.is_some() || runs) && held != now;
+                (now.is_some() || held.is_some(), stale)
+            }
+        }
+    }
 }
 
 /// Files as a port has them.
@@ -117,59 +154,41 @@ impl Overlay<'_> {
         Ok(names)
     }
 
-    fn differing(&self, unit: &str) -> Result<Option<Differing>> {
-        if self.changed_unit_directories()?.is_empty() {
-            return Ok(None);
-        }
+    fn definitions(&self, unit: &str) -> Result<Definitions> {
         let before = unit_file::find(unit, &Port(self.base.files()))?;
-        let now = unit_file::find(unit, &Port(self))?;
-        Ok((before != now).then_some(Differing { before, now }))
+        let changed = !self.changed_unit_directories()?.is_empty();
+        let now = if changed { unit_file::find(unit, &Port(self))? } else { before };
+        Ok(Definitions { before, now })
     }
 
     fn predict(&self, unit: &str) -> Result<UnitStatus> {
         let below = self.base.services().status(unit)?;
-        let differing = self.differing(unit)?;
+        let files = self.definitions(unit)?;
         let units = self.units();
         let change = units.units.get(unit).copied().unwrap_or_default();
         let activity = change.activity.unwrap_or(below.activity);
-        let (linked_before, linked_now) = match differing {
-            Some(Differing { before, now }) => (is_masked(before), is_masked(now)),
-            None => (false, false),
-        };
-        let masked_below = below.enablement == Enablement::Masked && !(linked_before && !linked_now);
-        let masked = linked_now || change.masked.unwrap_or(masked_below);
-        let files = match differing {
-            Some(Differing { now, .. }) => Some(now),
-            // What a mask hides is seen only in the files.
-            None if below.enablement == Enablement::Masked => Some(unit_file::find(unit, &Port(self.base.files()))?),
-            None => None,
-        };
-        let file = files.flatten().map(|definition| definition.file);
-        let enablement = match change.enabled {
+        let masked_below = below.enablement == Enablement::Masked;
+        let masked = files.is_masked() || change.masked.unwrap_or(masked_below && !files.mask_is_gone());
+        let enabled = change.enabled.unwrap_or(below.enablement == Enablement::Enabled);
+        let hidden = masked_below || change.enabled.is_some();
+        let file = files.now.map(|now| now.file).filter(|_| files.differ() || hidden);
+        let enablement = match file {
             _ if masked => Enablement::Masked,
-            Some(true) => Enablement::Enabled,
-            None if below.enablement == Enablement::Enabled => Enablement::Enabled,
-            _ if file.is_some_and(|file| !file.installable) => Enablement::Static,
-            _ if files.is_none() && below.enablement == Enablement::Static => Enablement::Static,
+            _ if enabled => Enablement::Enabled,
+            Some(file) if !file.installable => Enablement::Static,
+            None if below.enablement == Enablement::Static && !files.differ() => Enablement::Static,
             _ => Enablement::Disabled,
         };
-        let enabled = change.enabled.unwrap_or(below.enablement == Enablement::Enabled);
-        let loaded = activity != Activity::Inactive || enabled;
-        let read = unit_file::names(unit).iter().find_map(|name| units.read.get(name).copied());
-        let (exists, stale) = match differing {
-            Some(Differing { before, now }) => {
-                let read = read.unwrap_or(before.map(|before| before.digest)).filter(|_| loaded);
-                (now.is_some() || read.is_some(), read.is_some() && read != now.map(|now| now.digest))
-            }
-            None => (below.exists, below.stale && !units.reloaded && read.is_none()),
-        };
-        let can_reload = match files {
-            Some(_) => file.is_some_and(|file| file.reloadable),
-            None => below.can_reload,
+        let own = unit_file::names(unit).iter().find_map(|name| units.read.get(name).copied());
+        let read = own.or(units.reloaded.then_some(files.before.map(|before| before.digest)));
+        let (exists, stale) = files.presence(&below, activity != Activity::Inactive, enabled, read);
+        let can_reload = match file {
+            Some(file) => file.reloadable,
+            None => below.can_reload && !files.differ(),
         };
         let status = UnitStatus { exists: exists || masked, activity, enablement, stale, can_reload };
         drop(units);
-        if below.enablement == Enablement::Masked && !masked && change.enabled.is_none() {
+        if masked_below && !masked && change.enabled.is_none() {
             self.assumptions
                 .assume(format!("{unit} is taken to be disabled: its mask hides whether it starts at boot"));
         }
@@ -229,13 +248,14 @@ impl Services for Overlay<'_> {
 
     fn perform(&self, unit: &str, action: UnitAction, _timeout: Duration) -> Result<()> {
         let fail = |kind, cause: &str| Err(Error::new(kind, action.word(), format!("unit {unit}"), cause));
-        let status = self.predict(unit)?;
+        let mut status = self.predict(unit)?;
+        if status.stale {
+            self.reload_units()?;
+            status = self.predict(unit)?;
+        }
         let for_files = matches!(action, UnitAction::Disable | UnitAction::Mask | UnitAction::Unmask);
         if !status.exists && !for_files {
             return fail(ErrorKind::NotFound, "there is no such unit");
-        }
-        if status.stale {
-            self.reload_units()?;
         }
         let masked = status.enablement == Enablement::Masked;
         match action {
@@ -256,9 +276,7 @@ impl Services for Overlay<'_> {
                 let activity = if file.passing { Activity::Inactive } else { Activity::Active };
                 self.change_unit(unit, |change| change.activity = Some(activity));
                 // It is started with its files as they are.
-                if self.differing(unit)?.is_some() {
-                    self.read_files(unit)?;
-                }
+                self.read_files(unit)?;
             }
             UnitAction::Stop => self.change_unit(unit, |change| change.activity = Some(Activity::Inactive)),
             UnitAction::Enable | UnitAction::Disable => {
@@ -277,7 +295,9 @@ impl Services for Overlay<'_> {
     }
 
     fn reload_units(&self) -> Result<()> {
-        for unit in self.changed_units()? {
+        let mut units = self.changed_units()?;
+        units.extend(self.units().read.keys().cloned());
+        for unit in units {
             self.read_files(&unit)?;
         }
         self.units_mut().reloaded = true;

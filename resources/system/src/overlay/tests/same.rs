@@ -155,12 +155,16 @@ fn check(before: &[Operation], operations: &[Operation]) -> Result<(), TestCaseE
     for operation in before {
         let _ = operation.carry_out(&base);
     }
-    // What is beneath a mask cannot be known.
-    prop_assume!(UNITS.iter().all(|unit| base.services().status(unit).unwrap().enablement != Enablement::Masked));
+    let statuses = UNITS.map(|unit| base.services().status(unit).unwrap());
+    // What is beneath a mask cannot be known, nor what the service manager read of files that have changed since.
+    prop_assume!(statuses.iter().all(|status| status.enablement != Enablement::Masked));
+    let stale = statuses.iter().any(|status| status.stale);
+    let is_known =
+        |operation: &&Operation| !stale || matches!(operation, Operation::Perform(..) | Operation::ReloadUnits);
     let (real, dump) = (base.clone(), base.dump());
     let overlay = Overlay::new(&base);
     prop_assert_eq!(difference(&overlay, &real), None, "before any change");
-    for operation in operations {
+    for operation in operations.iter().filter(is_known) {
         prop_assert_eq!(operation.carry_out(&overlay), operation.carry_out(&real), "{:?}", operation);
     }
     // Only at the end: a shorter sequence is another case.
@@ -172,7 +176,7 @@ fn check(before: &[Operation], operations: &[Operation]) -> Result<(), TestCaseE
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn files_are_as_they_would_be(
