@@ -260,8 +260,10 @@ mod tests {
         Order::of(&items).sequence
     }
 
-    /// Every pair of which the first must come before the second, one by one.
-    fn pairs(shape: &Shape) -> (Vec<(usize, usize)>, Vec<(usize, usize)>) {
+    type Pairs = Vec<(usize, usize)>;
+
+    /// Every pair of which the first must come before the second, one by one: those written, and those found.
+    fn pairs(shape: &Shape) -> (Pairs, Pairs) {
         let (mut written, mut found) = (Vec::new(), Vec::new());
         for (later, (_, needs, requires)) in shape.iter().enumerate() {
             written.extend(requires.iter().filter(|earlier| **earlier < later).map(|earlier| (*earlier, later)));

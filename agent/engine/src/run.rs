@@ -173,7 +173,12 @@ impl<'a> Run<'a> {
     pub(crate) fn note_assumptions(&mut self, position: usize) {
         let redactor = self.redactor(position);
         let assumed = self.request.system.take_assumptions();
-        self.assumed.extend(assumed.into_iter().map(|text| redactor.assumption(text).into_inner()));
+        for text in assumed.into_iter().map(|text| redactor.assumption(text).into_inner()) {
+            // Looking at a thing before and after a change says the same twice.
+            if !self.assumed.contains(&text) {
+                self.assumed.push(text);
+            }
+        }
     }
 
     /// Ends the turn of a resource. `applying` says whether the journal knows that it was being changed.

@@ -7,10 +7,13 @@ use converge_system::memory::{MemoryMachine, Script};
 
 use crate::world::{Declaration, World, catalog, declare, file, outcomes, words};
 
+/// What it shows, the guards, and how the resource ends.
+type Case = (&'static str, fn(Declaration) -> Declaration, &'static str);
+
 #[test]
 fn every_guard_counts_and_none_is_guessed() {
     let exists = |path: &str| Condition::Exists(path.parse().unwrap());
-    let guarded: Vec<(&str, fn(Declaration) -> Declaration, &str)> = vec![
+    let guarded: Vec<Case> = vec![
         ("both hold", |r| r.only_if("true").only_if("test -f /etc/x"), "updated"),
         ("the first does not", |r| r.only_if("false").only_if("true"), "skipped: only_if `false` does not hold"),
         ("the last does not", |r| r.only_if("true").only_if("false"), "skipped: only_if `false` does not hold"),

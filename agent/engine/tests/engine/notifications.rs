@@ -24,9 +24,23 @@ fn course(world: &World) -> Vec<String> {
     world.told.lines().into_iter().filter(keep).map(shorten).collect()
 }
 
+/// A catalog, and what happens in its first run.
+type Course = (Catalog, &'static [&'static str]);
+
+fn check(cases: Vec<Course>) {
+    for (catalog, expected) in cases {
+        let world = World::new(machine());
+        let report = world.run(&catalog);
+        assert!(report.conclusion.is_success(), "{}", words(&report));
+        assert_eq!(course(&world), expected, "{}", words(&report));
+        assert_eq!(*world.journal.lock().unwrap(), [], "all is settled");
+        world.is_idle(&catalog);
+    }
+}
+
 #[test]
 fn notifications_are_carried_out_once_and_in_their_time() {
-    let cases: Vec<(Catalog, &[&str])> = vec![
+    check(vec![
         // Delayed ones wait for the end, once for all who ask, in the order of the targets.
         (
             catalog([
@@ -72,6 +86,21 @@ fn notifications_are_carried_out_once_and_in_their_time() {
                 "applying file[/etc/d]",
             ],
         ),
+        // Nobody acts who is skipped, or only audited.
+        (
+            catalog([
+                service("web").only_if("false"),
+                service("db").and(|resource| resource.audit = true),
+                file("/etc/a", "a").notifies("reload", "service[web]").notifies_at_once("restart", "service[db]"),
+            ]),
+            &["applying file[/etc/a]"],
+        ),
+    ]);
+}
+
+#[test]
+fn who_acts_was_changed_and_notifies_in_turn() {
+    check(vec![
         // A target that is changed by a notification notifies in turn; a circle ends.
         (
             catalog([
@@ -111,24 +140,7 @@ fn notifications_are_carried_out_once_and_in_their_time() {
                 "notifying execute[note z] run",
             ],
         ),
-        // Nobody acts who is skipped, or only audited.
-        (
-            catalog([
-                service("web").only_if("false"),
-                service("db").and(|resource| resource.audit = true),
-                file("/etc/a", "a").notifies("reload", "service[web]").notifies_at_once("restart", "service[db]"),
-            ]),
-            &["applying file[/etc/a]"],
-        ),
-    ];
-    for (catalog, expected) in cases {
-        let world = World::new(machine());
-        let report = world.run(&catalog);
-        assert!(report.conclusion.is_success(), "{}", words(&report));
-        assert_eq!(course(&world), expected, "{}", words(&report));
-        assert_eq!(*world.journal.lock().unwrap(), [], "all is settled");
-        world.is_idle(&catalog);
-    }
+    ]);
 }
 
 #[test]
@@ -155,10 +167,13 @@ fn who_asked_and_how_it_ended_is_in_the_report() {
     );
 }
 
+/// What it shows, what is wrong with the machine, the catalog, and how the notification ends.
+type Case = (&'static str, fn(&MemoryMachine), Catalog, &'static str);
+
 #[test]
 fn what_could_not_be_carried_out_stays_due() {
     let good = recipe([file("/etc/a", "a").notifies("reload", "service[web]"), service("web")]);
-    let cases: [(&str, fn(&MemoryMachine), Catalog, &str); 3] = [
+    let cases: [Case; 3] = [
         (
             "the action fails",
             |machine| {
