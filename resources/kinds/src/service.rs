@@ -42,11 +42,11 @@ fn schema() -> KindSchema {
         actions: &[
             ("start", "Start it where it does not run."),
             ("stop", "Stop it where it runs."),
-            ("restart", "Stop and start it. Where the recipe does not say `running = true`, only if it runs."),
+            ("restart", "Stop and start it. Where the recipe does not say `running = true`, only if it runs or failed."),
             (
                 "reload",
                 "Let it read its configuration anew; restart it where it cannot do that. Where the recipe does not say \
-                 `running = true`, only if it runs.",
+                 `running = true`, only if it runs or failed.",
             ),
         ],
         example: r#"[service.nginx]
@@ -233,10 +233,11 @@ impl Resource for ServiceResource {
     fn act(&self, system: &dyn System, action: &str) -> Result<()> {
         let status = system.services().status(&self.unit)?;
         let up = matches!(status.activity, Activity::Active | Activity::Activating);
-        // What nobody says shall run is not started because some file of it changed.
+        // What nobody says shall run is not started because some file of it changed. What failed was to run: the change may
+        // be what mends it, and a restart that failed is still due.
         let wanted = match self.properties.running {
             Some(running) => running,
-            None => up && self.properties.masked != Some(true),
+            None => (up || status.activity == Activity::Failed) && self.properties.masked != Some(true),
         };
         match action {
             "start" if up => Ok(()),

@@ -62,6 +62,13 @@ fn a_notified_service_acts_only_where_it_is_to_run() {
         let found = machine.counts(unit);
         assert_eq!((found.starts, found.stops, found.restarts, found.reloads), counts, "{recipe:?} {running} {action}");
     }
+    // What failed was to run: a restart that did not succeed, tried again, is not over by doing nothing.
+    for (recipe, restarts) in [(&[("service[web]", "")], 1), (&[("service[web]", "running = false")], 0)] {
+        let machine = machine(false);
+        machine.failed("web.service");
+        act(&machine, recipe, "restart").unwrap();
+        assert_eq!(machine.counts("web.service").restarts, restarts, "{recipe:?}");
+    }
     let error = act(&machine(true), &[("service[web]", "")], "run").unwrap_err();
     assert!(error.to_string().contains("no action `run`"), "{error}");
 }
