@@ -4,4 +4,5 @@
 //!
 //! - A [`site::Site`] has one machine; networks of machines are in `converge-testbed`.
 
+pub mod scenario;
 pub mod site;

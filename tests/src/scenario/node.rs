@@ -1,0 +1,264 @@
+//! A node in memory: a machine, all that outlives a run on it, and the way from a policy repository to a report.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use converge_engine::{Durability, Entry, Journal, Ledger, LedgerStore, RunRequest, RunResult, settle};
+use converge_model::report::Mode;
+use converge_model::{
+    Cancel, Catalog, Clock, Diagnostic, Digest, Event, EventSink, Report, ResourceReport, Result, RunId, System,
+    Timestamp, Value,
+};
+use converge_policy::attribute::NodeAttributes;
+use converge_policy::bind::{BindInput, NodeIdentity, bind};
+use converge_policy::{BlobPlace, FileData, Repository, compile};
+use converge_system::memory::{Faults, MemoryMachine};
+use converge_system::overlay::Overlay;
+
+/// What is known of a node beside its machine.
+#[derive(Clone, Debug)]
+pub struct Knowledge {
+    /// Its facts: a map.
+    pub facts: Value,
+    /// Who it is.
+    pub identity: NodeIdentity,
+    /// Attributes that the store keeps for it alone.
+    pub attributes: NodeAttributes,
+}
+
+impl Default for Knowledge {
+    fn default() -> Self {
+        let identity = NodeIdentity { name: "web-1".to_owned(), policy: "test".to_owned(), ..NodeIdentity::default() };
+        Self { facts: Value::Map(BTreeMap::new()), identity, attributes: NodeAttributes::new() }
+    }
+}
+
+/// A node in memory. A clone is another node in the same state.
+pub struct Node {
+    /// Its machine.
+    pub machine: MemoryMachine,
+    /// What is known of it.
+    pub knowledge: Knowledge,
+    journal: Mutex<Vec<Entry>>,
+    ledger: Mutex<Ledger>,
+    clock: SteppedClock,
+}
+
+impl Clone for Node {
+    fn clone(&self) -> Self {
+        Self {
+            machine: self.machine.clone(),
+            knowledge: self.knowledge.clone(),
+            journal: Mutex::new(locked(&self.journal).clone()),
+            ledger: Mutex::new(locked(&self.ledger).clone()),
+            clock: SteppedClock::default(),
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What a run told, in order, and its report.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// What was told while it went on.
+    pub steps: Vec<Step>,
+    /// The report.
+    pub report: Report,
+}
+
+/// One thing that a run told.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A resource ended.
+    Resource(Box<ResourceReport>),
+    /// A try failed, and another follows: which resource, why, how many tries are left.
+    Retry(String, String, u32),
+    /// The next notification of the report ended.
+    Notification,
+}
+
+impl Node {
+    /// A node that never converged.
+    pub fn new(machine: MemoryMachine) -> Self {
+        Self {
+            machine,
+            knowledge: Knowledge::default(),
+            journal: Mutex::default(),
+            ledger: Mutex::default(),
+            clock: SteppedClock::default(),
+        }
+    }
+
+    /// Compiles a policy of a repository and binds it to this node. The machine gets the contents that it names. Gives the
+    /// catalog, and what somebody should know.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the policy.
+    pub fn catalog(
+        &self,
+        repository: &Repository,
+        policy: &str,
+    ) -> std::result::Result<(Catalog, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let kinds = converge_kinds::registry();
+        let compiled = compile(repository, policy, kinds)?;
+        let mut blobs: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+        for (digest, place) in &compiled.blobs {
+            let bytes = match place {
+                BlobPlace::Bytes(bytes) => bytes.clone(),
+                BlobPlace::File(path) => match repository.files.get(path) {
+                    Some(FileData::Bytes(bytes)) => bytes.clone(),
+                    Some(FileData::Blob(_)) | None => continue,
+                },
+            };
+            self.machine.blobs().insert(bytes.clone());
+            blobs.insert(*digest, bytes);
+        }
+        let input = BindInput {
+            facts: self.knowledge.facts.clone(),
+            node: self.knowledge.identity.clone(),
+            node_attributes: self.knowledge.attributes.clone(),
+        };
+        let bound = bind(&compiled.graph, &input, &blobs, kinds)?;
+        let warnings = compiled.warnings.into_iter().chain(bound.warnings).collect();
+        Ok((bound.catalog, warnings))
+    }
+
+    /// What a run would do, as the agent finds out.
+    pub fn plan(&self, catalog: &Catalog) -> Told {
+        self.engine(Mode::Plan, catalog, &Overlay::new(&self.machine)).0
+    }
+
+    /// A run, and what the agent does after one.
+    pub fn run(&self, catalog: &Catalog) -> Told {
+        let (told, ledger) = self.engine(Mode::Apply, catalog, &self.machine);
+        if let Some(ledger) = ledger {
+            *locked(&self.ledger) = ledger;
+        }
+        // What settling cannot do is done after the next run.
+        let _ = settle(&self.journal());
+        told
+    }
+
+    /// A run whose process is gone at its operation numbered `at`: nothing is kept after it, and the machine is as it was
+    /// left. Says no where the run had fewer operations.
+    pub fn killed_run(&self, catalog: &Catalog, at: u64) -> bool {
+        self.machine.set_faults(Faults::crash(at));
+        self.engine(Mode::Apply, catalog, &self.machine);
+        let fired = self.machine.fault_fired();
+        self.machine.revive();
+        self.machine.set_faults(Faults::none());
+        fired
+    }
+
+    /// What is due, written down, or not yet settled.
+    pub fn journal_is_empty(&self) -> bool {
+        locked(&self.journal).is_empty()
+    }
+
+    fn journal(&self) -> MemoryJournal<'_> {
+        MemoryJournal { machine: &self.machine, entries: &self.journal }
+    }
+
+    fn engine(&self, mode: Mode, catalog: &Catalog, system: &dyn System) -> (Told, Option<Ledger>) {
+        let listener = Listener::default();
+        let RunResult { report, ledger } = converge_engine::run(&RunRequest {
+            run: RunId::new(1, 1),
+            node: &self.knowledge.identity.name,
+            revision: None,
+            mode,
+            catalog,
+            kinds: converge_kinds::registry(),
+            system,
+            journal: &self.journal(),
+            ledger: &MemoryLedger { machine: &self.machine, ledger: &self.ledger },
+            clock: &self.clock,
+            events: &listener,
+            cancel: &Cancel::new(),
+            deadline: None,
+        });
+        let steps = std::mem::take(&mut *locked(&listener.0));
+        (Told { steps, report }, ledger)
+    }
+}
+
+/// A clock that only waiting moves.
+#[derive(Debug, Default)]
+struct SteppedClock(AtomicU64);
+
+impl Clock for SteppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_800_000_000_000)
+    }
+
+    fn monotonic_micros(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn sleep(&self, duration: Duration) {
+        self.0.fetch_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// A journal whose writes are operations of the machine, and fail as those do.
+struct MemoryJournal<'a> {
+    machine: &'a MemoryMachine,
+    entries: &'a Mutex<Vec<Entry>>,
+}
+
+impl Journal for MemoryJournal<'_> {
+    fn append(&self, entry: &Entry, durability: Durability) -> Result<()> {
+        let line = String::from_utf8_lossy(&entry.encode()).trim().to_owned();
+        self.machine.operation("append", format!("{durability:?} {line}"))?;
+        locked(self.entries).push(entry.clone());
+        Ok(())
+    }
+
+    fn load(&self) -> Result<Vec<Entry>> {
+        self.machine.operation("load", "the journal")?;
+        Ok(locked(self.entries).clone())
+    }
+
+    fn replace(&self, entries: &[Entry]) -> Result<()> {
+        self.machine.operation("replace", "the journal")?;
+        *locked(self.entries) = entries.to_vec();
+        Ok(())
+    }
+}
+
+/// A ledger whose reading is an operation of the machine.
+struct MemoryLedger<'a> {
+    machine: &'a MemoryMachine,
+    ledger: &'a Mutex<Ledger>,
+}
+
+impl LedgerStore for MemoryLedger<'_> {
+    fn catalog(&self) -> Option<u64> {
+        locked(self.ledger).catalog
+    }
+
+    fn load(&self) -> Result<Ledger> {
+        self.machine.operation("load", "the ledger")?;
+        Ok(locked(self.ledger).clone())
+    }
+}
+
+/// Keeps what a run tells.
+#[derive(Default)]
+struct Listener(Mutex<Vec<Step>>);
+
+impl EventSink for Listener {
+    fn emit(&self, event: &Event<'_>) {
+        let step = match event {
+            Event::Finished { resource, .. } => Step::Resource(Box::new((*resource).clone())),
+            Event::Retrying { id, error, left } => Step::Retry(id.to_string(), error.to_string(), *left),
+            Event::Notified { .. } => Step::Notification,
+            _ => return,
+        };
+        locked(&self.0).push(step);
+    }
+}
