@@ -14,7 +14,8 @@
 //!
 //! The caller holds the run lock, and does around a run what the engine cannot know:
 //!
-//! 1. [`Recovery::replay`] of the journal: keep the reports of runs that were cut off, then [`settle`].
+//! 1. [`Recovery::replay`] of the journal: keep the reports of runs that were cut off, each under its identity, unless it
+//!    was kept already. The journal stays as it is: the run reads from it what is due, and what this agent made.
 //! 2. [`run`], once for each pass.
 //! 3. Save [`RunResult::ledger`], keep [`RunResult::report`] where it cannot be lost, then [`settle`].
 //!

@@ -97,8 +97,8 @@ fn follow_due(due: &mut DueByTarget, entry: &Entry, position: usize) {
     }
 }
 
-/// Reduces a journal to what is due. To be called when the ledger and the report of a run were saved, and when the
-/// reports of [`Recovery::reports`] were. Writes nothing where there is nothing else in it.
+/// Reduces a journal to what is due. To be called when the ledger and the report of a run were saved, and not before: until
+/// then only the journal knows what this agent made. Writes nothing where there is nothing else in it.
 ///
 /// # Errors
 /// Where the journal could not be read or replaced. Nothing is lost then: the same is found again by the next run.
