@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use converge_model::system::accounts::{Password, User};
 use converge_model::system::files::{Attributes, FileType, Metadata};
-use converge_model::system::packages::{Installed, PackageState};
+use converge_model::system::packages::PackageState;
 use converge_model::system::services::{Activity, UnitAction};
 use converge_model::{AbsPath, Content};
 
-use super::packages::{Present, package_file_text};
+use super::packages::package_file_text;
 use super::{Behaviour, CommandRecord, Counts, MemoryMachine, Release, Script};
 
 /// Unwraps what a test set up.
@@ -281,15 +281,7 @@ impl MemoryMachine {
 
     /// A package is installed. Where the version is one that was published, its files are there too; units do not run.
     pub fn installed(&self, name: &str, version: &str) -> &Self {
-        let mut state = self.state();
-        let release = state.packages.published.get(name).and_then(|all| all.get(version)).cloned().unwrap_or_default();
-        for (path, file) in &release.files {
-            let attributes = Attributes { mode: Some(file.mode), ..Attributes::default() };
-            set(state.put(path, &Content::Bytes(Arc::clone(&file.content)), attributes));
-        }
-        let installed = Installed { version: version.to_owned(), state: PackageState::Installed, held: false };
-        state.packages.packages.insert(name.to_owned(), Present { installed, release });
-        drop(state);
+        set(self.state().put_package(name, version));
         self
     }
 
@@ -367,16 +359,13 @@ impl MemoryMachine {
 
     /// A unit whose file, below `/usr/lib/systemd/system`, can be enabled and reloaded.
     pub fn unit(&self, name: &str) -> &Self {
-        let text = format!(
-            "[Service]\nExecStart=/usr/bin/{name}\nExecReload=/bin/kill -HUP $MAINPID\n\n[Install]\nWantedBy=multi-user.target\n"
-        );
-        self.unit_with(name, &text)
+        set(self.state().put_unit(name, None));
+        self
     }
 
     /// A unit with this file, below `/usr/lib/systemd/system`.
     pub fn unit_with(&self, name: &str, text: &str) -> &Self {
-        self.file(&format!("/usr/lib/systemd/system/{name}"), text);
-        self.state().units.units.entry(name.to_owned()).or_default();
+        set(self.state().put_unit(name, Some(text)));
         self
     }
 
@@ -408,14 +397,7 @@ impl MemoryMachine {
     }
 
     fn act(&self, name: &str, action: UnitAction) -> &Self {
-        let mut state = self.state();
-        let reloads = state.units.reloads;
-        set(state.perform(name, action, Duration::from_secs(90)));
-        state.units.reloads = reloads;
-        if let Some(unit) = state.units.units.get_mut(name) {
-            unit.counts = Counts::default();
-        }
-        drop(state);
+        set(self.state().set_up_unit(name, action));
         self
     }
 

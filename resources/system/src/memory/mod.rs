@@ -1,7 +1,7 @@
 //! A whole machine in memory, with a fault plan: what tests run on.
 //!
 //! [`MemoryMachine`] stands behind all ports. It is made by hand ([`MemoryMachine::debian`] and the methods that put
-//! things on it) or from a document ([`MemoryMachine::from_toml`]), and is cheap to clone: a clone is another machine
+//! things on it) or from a TOML document ([`MemoryMachine::from_toml`]), and is cheap to clone: a clone is another machine
 //! in the same state, with the same blobs. [`MemoryMachine::dump`] writes its state as stable text.
 //!
 //! Every call of a port is one numbered operation; a call that is not atomic on a real machine (a package transaction,
@@ -18,6 +18,7 @@ mod accounts;
 pub mod blobs;
 mod build;
 mod commands;
+pub mod document;
 mod dump;
 mod files;
 pub mod operation;

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use converge_model::error::{Error, ErrorKind, Result};
 use converge_model::system::Services;
+use converge_model::system::files::Attributes;
 use converge_model::system::services::{Activity, Enablement, UnitAction, UnitStatus};
-use converge_model::{AbsPath, Digest};
+use converge_model::{AbsPath, Content, Digest};
 
 use super::{MemoryMachine, State};
 use crate::overlay::tree::{Found, Shape};
 use crate::overlay::unit_file::{self, Definition, UnitFiles};
+
+/// The file of a unit that can be enabled and reloaded.
+const DEFAULT_UNIT: &str = "[Service]\nExecStart=/usr/bin/NAME\nExecReload=/bin/kill -HUP $MAINPID\n\n\
+                            [Install]\nWantedBy=multi-user.target\n";
 
 /// How a unit behaves when it is told to do something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -241,6 +246,25 @@ impl State {
             ),
             Found::Base(_) | Found::Nothing => false,
         })
+    }
+
+    /// Puts a unit on the machine before anything runs; where no text is given, one that can be enabled and reloaded.
+    pub(super) fn put_unit(&mut self, name: &str, text: Option<&str>) -> Result<()> {
+        let text = text.map_or_else(|| DEFAULT_UNIT.replace("NAME", name), str::to_owned);
+        let path = format!("/usr/lib/systemd/system/{name}");
+        let path = path.parse().map_err(|cause: String| Error::new(ErrorKind::Invalid, "write", &path, cause))?;
+        self.put(&path, &Content::Bytes(text.as_bytes().into()), Attributes::default())?;
+        self.units.units.entry(name.to_owned()).or_default();
+        Ok(())
+    }
+
+    /// Does something with a unit before anything runs, so that it does not count.
+    pub(super) fn set_up_unit(&mut self, name: &str, action: UnitAction) -> Result<()> {
+        let reloads = self.units.reloads;
+        self.perform(name, action, Duration::MAX)?;
+        self.units.reloads = reloads;
+        self.units.units.entry(name.to_owned()).or_default().counts = Counts::default();
+        Ok(())
     }
 
     /// Takes away the link to `/dev/null` that masks a unit.

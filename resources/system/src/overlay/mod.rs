@@ -35,7 +35,7 @@ mod packages;
 pub(crate) mod roster;
 mod services;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod tree;
 pub(crate) mod unit_file;
 

@@ -230,10 +230,6 @@ impl Overlay<'_> {
     }
 }
 
-fn is_masked(definition: Option<Definition>) -> bool {
-    definition.is_some_and(|definition| definition.masked)
-}
-
 impl Services for Overlay<'_> {
     fn provider(&self) -> Option<&'static str> {
         self.base.services().provider()

@@ -351,6 +351,18 @@ impl State {
         Ok(())
     }
 
+    /// A package that is installed before anything runs, with its files where it is known.
+    pub(in crate::memory) fn put_package(&mut self, name: &str, version: &str) -> Result<()> {
+        let release = self.packages.published.get(name).and_then(|all| all.get(version)).cloned().unwrap_or_default();
+        for (path, file) in &release.files {
+            let attributes = Attributes { mode: Some(file.mode), ..Attributes::default() };
+            self.put(path, &Content::Bytes(file.content.clone()), attributes)?;
+        }
+        let installed = Installed { version: version.to_owned(), state: PackageState::Installed, held: false };
+        self.packages.packages.insert(name.to_owned(), Present { installed, release });
+        Ok(())
+    }
+
     /// A file that is put on the machine before anything runs.
     pub(in crate::memory) fn put(&mut self, path: &AbsPath, content: &Content, attributes: Attributes) -> Result<()> {
         self.make_parents(path)?;

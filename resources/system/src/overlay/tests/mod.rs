@@ -1,5 +1,6 @@
 //! An overlay must answer as the machine would, had everything been done for real.
 
+pub(crate) mod answers;
 mod assumed;
-mod operations;
+pub(crate) mod operations;
 mod same;

@@ -11,7 +11,7 @@ use converge_model::{AbsPath, Content, System};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-pub(super) const PATHS: [&str; 19] = [
+pub(crate) const PATHS: [&str; 19] = [
     "/srv",
     "/srv/a",
     "/srv/b",
@@ -32,11 +32,11 @@ pub(super) const PATHS: [&str; 19] = [
     "/usr/bin/tool",
     "/none/x",
 ];
-pub(super) const TEXTS: [&str; 3] = ["", "one\n", "two\n"];
+pub(crate) const TEXTS: [&str; 3] = ["", "one\n", "two\n"];
 const TARGETS: [&str; 7] = ["/srv/d", "d", "../srv/d/e", "a", "/srv/l", "/none", "/dev/null"];
-pub(super) const USERS: [&str; 4] = ["alice", "bob", "carol", "root"];
-pub(super) const GROUPS: [&str; 4] = ["staff", "empty", "crew", "carol"];
-pub(super) const UNITS: [&str; 3] = ["web.service", "job.service", "new@1.service"];
+pub(crate) const USERS: [&str; 4] = ["alice", "bob", "carol", "root"];
+pub(crate) const GROUPS: [&str; 4] = ["staff", "empty", "crew", "carol"];
+pub(crate) const UNITS: [&str; 3] = ["web.service", "job.service", "new@1.service"];
 const UNIT_PATHS: [&str; 5] = [
     "/etc/systemd/system/web.service",
     "/etc/systemd/system/web.service.d/more.conf",
@@ -49,10 +49,10 @@ const UNIT_TEXTS: [&str; 3] = [
     "[Service]\nExecReload=/bin/b\n[Install]\nWantedBy=multi-user.target\n",
     "[Service]\nType=oneshot\n[Install]\nWantedBy=timers.target\n",
 ];
-pub(super) const PACKAGES: [&str; 3] = ["p", "q", "missing"];
+pub(crate) const PACKAGES: [&str; 3] = ["p", "q", "missing"];
 
 #[derive(Clone, Debug)]
-pub(super) enum Operation {
+pub(crate) enum Operation {
     Write(AbsPath, &'static str, Attributes),
     SetAttributes(AbsPath, Attributes),
     MakeDirectory(AbsPath, Attributes),
@@ -73,7 +73,7 @@ pub(super) enum Operation {
 
 impl Operation {
     /// Carries it out; what sort of failure it was is part of the answer.
-    pub(super) fn carry_out(&self, system: &dyn System) -> Result<(), ErrorKind> {
+    pub(crate) fn carry_out(&self, system: &dyn System) -> Result<(), ErrorKind> {
         let (files, accounts, services) = (system.files(), system.accounts(), system.services());
         let long = Duration::from_secs(60);
         let done = match self {
@@ -114,7 +114,7 @@ fn attributes() -> impl Strategy<Value = Attributes> {
     (number(), number(), mode).prop_map(|(uid, gid, mode)| Attributes { uid, gid, mode })
 }
 
-pub(super) fn file_operation() -> impl Strategy<Value = Operation> {
+pub(crate) fn file_operation() -> impl Strategy<Value = Operation> {
     let text = || select(&TEXTS[..]);
     prop_oneof![
         4 => (path(), text(), attributes()).prop_map(|(path, text, attributes)| Operation::Write(path, text, attributes)),
@@ -159,7 +159,7 @@ fn group_settings() -> impl Strategy<Value = GroupSettings> {
     (gid, names(&USERS), any::<bool>()).prop_map(|(gid, members, system)| GroupSettings { gid, members, system })
 }
 
-pub(super) fn account_operation() -> impl Strategy<Value = Operation> {
+pub(crate) fn account_operation() -> impl Strategy<Value = Operation> {
     let user = || select(&USERS[..3]);
     let group = || select(&GROUPS[..3]);
     prop_oneof![
@@ -172,7 +172,7 @@ pub(super) fn account_operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-pub(super) fn unit_operation() -> impl Strategy<Value = Operation> {
+pub(crate) fn unit_operation() -> impl Strategy<Value = Operation> {
     let path = || select(&UNIT_PATHS[..]).prop_map(|path| path.parse::<AbsPath>().unwrap());
     let actions = [
         UnitAction::Start,
@@ -195,7 +195,7 @@ pub(super) fn unit_operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-pub(super) fn package_operation() -> impl Strategy<Value = Operation> {
+pub(crate) fn package_operation() -> impl Strategy<Value = Operation> {
     let some = || {
         proptest::sample::subsequence(&PACKAGES[..2], 0..=1)
             .prop_map(|names| names.into_iter().map(str::to_owned).collect::<Vec<_>>())

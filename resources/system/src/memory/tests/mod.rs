@@ -1,5 +1,8 @@
 //! What a machine in memory must get right, so that tests on it mean something.
 
+mod document;
+mod real;
+
 use std::time::Duration;
 
 use converge_model::error::ErrorKind;
@@ -10,7 +13,7 @@ use converge_model::system::packages::{Install, PackageState, Transaction};
 use converge_model::system::services::{Activity, UnitAction};
 use converge_model::{AbsPath, Content, System};
 
-use super::{Behaviour, Faults, MemoryMachine, Release, is_crash};
+use crate::memory::{Behaviour, Faults, MemoryMachine, Release, is_crash};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -226,7 +229,7 @@ fn faults_are_single_or_lasting_and_have_no_effect() {
 #[test]
 fn commands_end_as_they_were_scripted() {
     let machine = MemoryMachine::debian();
-    machine.command("make *", super::Script::exits(0).writing(at("/srv/built"), &b"x"[..]).taking(LONG / 2));
+    machine.command("make *", crate::memory::Script::exits(0).writing(at("/srv/built"), &b"x"[..]).taking(LONG / 2));
     let run = |line: &str, timeout| {
         let spec = CommandSpec::new(CommandLine::Shell(line.to_owned()), Purpose::Change, timeout);
         machine.commands().run(&spec).unwrap().exit
