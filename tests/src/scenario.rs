@@ -25,11 +25,11 @@ use std::path::Path;
 
 use converge_model::system::commands::Purpose;
 use converge_policy::{FileData, Repository};
-use converge_system::memory::MemoryMachine;
+use converge_system::memory::{Faults, MemoryMachine, Operation};
 use serde::Deserialize;
 
 use machine::MachineText;
-pub use node::{Knowledge, Node, Step, Told};
+pub use node::{Disturbance, Knowledge, Node, Step, Told};
 
 const MARK: &str = "=== ";
 const EXPECTED: [&str; 5] = ["errors", "plan", "run", "changes", "again"];
@@ -60,6 +60,35 @@ pub fn check(path: &Path) -> Result<(), String> {
         return Ok(());
     }
     Err(difference(&expected, &actual))
+}
+
+/// A policy repository of one recipe: the cookbook and the policy are called `test`.
+pub fn repository(recipe: &str) -> Repository {
+    Repository::from_iter([
+        ("cookbooks/test/cookbook.toml", "name = \"test\"\nversion = \"1.0.0\"\n"),
+        ("cookbooks/test/recipes/default.toml", recipe),
+        ("policies/test.toml", "name = \"test\"\nrun_list = [\"test\"]\n"),
+    ])
+}
+
+/// A machine like a fresh Debian, with what the section `machine` of a scenario would put on it.
+///
+/// # Panics
+/// Where the text is no such section.
+pub fn machine(text: &str) -> MemoryMachine {
+    let machine = MemoryMachine::debian();
+    MachineText::read(text).apply(&machine);
+    machine
+}
+
+/// What a run told, as scenarios write it.
+pub fn words(told: &Told) -> String {
+    text::told(told)
+}
+
+/// Whether a run found nothing to do, and nothing to say.
+pub fn is_idle(told: &Told) -> bool {
+    text::is_idle(told)
 }
 
 /// What differs between two texts, with a few lines around it.
@@ -136,12 +165,7 @@ struct NodeText {
 
 impl Stage {
     fn new() -> Self {
-        let repository = Repository::from_iter([
-            ("cookbooks/test/cookbook.toml", "name = \"test\"\nversion = \"1.0.0\"\n"),
-            ("cookbooks/test/recipes/default.toml", ""),
-            ("policies/test.toml", "name = \"test\"\nrun_list = [\"test\"]\n"),
-        ]);
-        Self { node: Node::new(MemoryMachine::debian()), repository }
+        Self { node: Node::new(MemoryMachine::debian()), repository: repository("") }
     }
 
     /// Takes in what a section says.
@@ -216,7 +240,7 @@ impl Stage {
     fn kill(&self, catalog: &converge_model::Catalog, operation: &str) {
         let twin = self.node.clone();
         twin.run(catalog);
-        let named = |candidate: &&converge_system::memory::Operation| {
+        let named = |candidate: &&Operation| {
             format!("{} {}", candidate.name, candidate.subject) == operation
         };
         let operations = twin.machine.operations();
@@ -224,7 +248,8 @@ impl Stage {
             let lines: Vec<String> = operations.iter().map(ToString::to_string).collect();
             panic!("no operation `{operation}` in:\n{}", lines.join("\n"));
         };
-        assert!(self.node.killed_run(catalog, found.number), "the run was to be killed at `{operation}`");
+        let disturbance = self.node.disturbed_run(catalog, Faults::crash(found.number), false);
+        assert!(disturbance.fired, "the run was to be killed at `{operation}`");
     }
 }
 

@@ -14,7 +14,7 @@ use converge_model::{
 use converge_policy::attribute::NodeAttributes;
 use converge_policy::bind::{BindInput, NodeIdentity, bind};
 use converge_policy::{BlobPlace, FileData, Repository, compile};
-use converge_system::memory::{Faults, MemoryMachine};
+use converge_system::memory::{Faults, MemoryMachine, Operation};
 use converge_system::overlay::Overlay;
 
 /// What is known of a node beside its machine.
@@ -82,6 +82,15 @@ pub enum Step {
     Notification,
 }
 
+/// What became of a run under a fault plan.
+#[derive(Clone, Debug)]
+pub struct Disturbance {
+    /// Whether any operation failed because of it.
+    pub fired: bool,
+    /// The operations of the run.
+    pub operations: Vec<Operation>,
+}
+
 impl Node {
     /// A node that never converged.
     pub fn new(machine: MemoryMachine) -> Self {
@@ -144,18 +153,22 @@ impl Node {
         told
     }
 
-    /// A run whose process is gone at its operation numbered `at`: nothing is kept after it, and the machine is as it was
-    /// left. Says no where the run had fewer operations.
-    pub fn killed_run(&self, catalog: &Catalog, at: u64) -> bool {
-        self.machine.set_faults(Faults::crash(at));
-        self.engine(Mode::Apply, catalog, &self.machine);
-        let fired = self.machine.fault_fired();
+    /// A run under a fault plan, which ends with it. Where the process is said not to survive, nothing is kept after it,
+    /// and the machine and the journal are as they were left.
+    pub fn disturbed_run(&self, catalog: &Catalog, faults: Faults, survives: bool) -> Disturbance {
+        self.machine.set_faults(faults);
+        if survives {
+            self.run(catalog);
+        } else {
+            self.engine(Mode::Apply, catalog, &self.machine);
+        }
+        let disturbance = Disturbance { fired: self.machine.fault_fired(), operations: self.machine.operations() };
         self.machine.revive();
         self.machine.set_faults(Faults::none());
-        fired
+        disturbance
     }
 
-    /// What is due, written down, or not yet settled.
+    /// Whether nothing is due, and nothing is to be settled.
     pub fn journal_is_empty(&self) -> bool {
         locked(&self.journal).is_empty()
     }
