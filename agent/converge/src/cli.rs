@@ -15,7 +15,6 @@ use converge_model::{RunId, Span};
         Without a command it is the agent: a daemon that converges this machine on an interval, or once with --once.",
     after_help = "Exit codes: 0 success; 1 wrong input; 2 a run in which something failed; 3 trouble with the machine or \
         the store; 4 a plan with changes, where --detailed-exit-code asks for it.",
-    args_conflicts_with_subcommands = true,
     max_term_width = 110
 )]
 pub(crate) struct Cli {
@@ -30,6 +29,28 @@ pub(crate) struct Cli {
     /// What every command takes.
     #[command(flatten)]
     pub common: CommonArgs,
+}
+
+impl Cli {
+    /// What was typed. Common options may stand before a command, as they may behind it; the agent's own may not.
+    ///
+    /// # Errors
+    /// Where it means nothing. Asking for help is an error to the parser too.
+    pub(crate) fn typed() -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        if let Some(name) = matches.subcommand_name() {
+            let of_agent = AgentArgs::augment_args(clap::Command::new("agent"));
+            let given = of_agent
+                .get_arguments()
+                .find(|argument| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine));
+            if let Some(argument) = given {
+                let text = format!("`{argument}` is for the agent: leave out `{name}`, or put the flag behind it");
+                return Err(command.error(ErrorKind::ArgumentConflict, text));
+            }
+        }
+        Self::from_arg_matches(&matches)
+    }
 }
 
 /// What every command takes.
@@ -96,7 +117,7 @@ pub(crate) struct AgentArgs {
     #[arg(long, value_name = "DURATION", conflicts_with = "once")]
     pub interval: Option<Span>,
 
-    /// End the run after this long, with a whole report [default: none, or what agent.toml says].
+    /// Begin no more resources after this long, and end with a whole report [default: none, or what agent.toml says].
     #[arg(long, value_name = "DURATION")]
     pub deadline: Option<Span>,
 

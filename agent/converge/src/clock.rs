@@ -24,12 +24,17 @@ impl Clock for MachineClock {
     }
 }
 
-/// The identity of a run that begins now.
+/// The identity of a run that begins now. It sorts behind `last`, this machine's newest run, even where the clock was set
+/// back since: reports are kept and sent in the order of their runs.
 ///
 /// # Errors
 /// Where the kernel has no randomness to give.
-pub(crate) fn new_run(clock: &dyn Clock) -> Result<RunId> {
+pub(crate) fn new_run(clock: &dyn Clock, last: Option<RunId>) -> Result<RunId> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| Error::new(ErrorKind::Unavailable, "name", "the run", error))?;
-    Ok(RunId::new(clock.now().0, u128::from_ne_bytes(random)))
+    let run = RunId::new(clock.now().0, u128::from_ne_bytes(random));
+    Ok(match last {
+        Some(last) if last >= run => RunId::new(last.millis().saturating_add(1), u128::from_ne_bytes(random)),
+        _ => run,
+    })
 }

@@ -18,7 +18,7 @@ const LONGEST: u64 = 1 << 20;
 pub(crate) struct AgentConfig {
     /// How often the daemon converges.
     pub interval: Span,
-    /// After how long a run is ended, with a whole report.
+    /// After how long a run begins no more resources, and ends with a whole report.
     pub deadline: Option<Span>,
     /// How many bytes of reports are kept for a store that cannot be reached.
     pub spool_bytes: u64,

@@ -32,7 +32,7 @@ use run::policy::PolicyChoice;
 use run::{Agent, Limits};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::typed() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are errors to the parser, and successes to whoever asked for them.
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
     };
     let console = Console::new(&cli.common);
     log(&cli.common);
+    say_only_where_it_panicked();
     match dispatch(&cli, console) {
         Ok(()) => ExitCode::from(SUCCESS),
         Err(failure) => {
@@ -82,6 +83,15 @@ fn once(args: &AgentArgs, common: &CommonArgs, console: Console) -> Outcome {
     let done = agent.converge(choice, limits)?;
     console.result(&done, report::summary)?;
     if done.conclusion.is_success() { Ok(()) } else { Err(Failure::Said(RUN_FAILED)) }
+}
+
+/// A panic is a defect, and its message may hold what must not be shown: only its place is printed. The run goes on, and
+/// its report has the resource as failed.
+fn say_only_where_it_panicked() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        tracing::error!("a defect in converge {} at {place}; please report it", env!("CARGO_PKG_VERSION"));
+    }));
 }
 
 /// What the rooms log goes to standard error: warnings, or more with `-v`.

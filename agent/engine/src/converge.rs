@@ -183,6 +183,7 @@ impl<'a> Run<'a> {
         let mut next = Ok(first);
         loop {
             let Err(failed) = next.and_then(|observed| self.attempt(position, resource, &observed)) else {
+                self.release_covered(position, resource, &original);
                 return (Ending { changes, ..Ending::new(self.changed_outcome()) }, true);
             };
             if tries > 0 && self.wait_to_retry(position, &failed, tries) {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use converge_model::{Error, Event, Key, Outcome, ResourceId, Result, Timing};
+use converge_model::{AnyResource, Changes, Error, Event, Key, Outcome, ResourceId, Result, Timing};
 
 use crate::caught::caught;
 use crate::journal::Entry;
@@ -129,6 +129,17 @@ impl Run<'_> {
                 self.notifications.due.remove(&act);
                 self.release(&act, reason);
             }
+        }
+    }
+
+    /// Lets go of what is due of the resource at `position`, whose `changes` were just made, as far as they did it.
+    pub(crate) fn release_covered(&mut self, position: usize, resource: &dyn AnyResource, changes: &Changes) {
+        let due = self.notifications.due.range((position, String::new())..(position + 1, String::new()));
+        let covered: Vec<Act> =
+            due.map(|(act, _)| act).filter(|act| resource.covers(changes, &act.1)).cloned().collect();
+        for act in covered {
+            self.notifications.due.remove(&act);
+            self.release(&act, "what was changed of its target did it, too");
         }
     }
 

@@ -12,7 +12,8 @@ use crate::ensure::{self, Ensure};
 use crate::{obstacle, path_keys};
 
 /// The row of the registry. A hard link is taken away by name: the file it was a name of stays.
-pub(crate) const KIND: Kind = Kind { schema, build, removal: |spec| Some(ensure::absent(spec, &["to", "type"])) };
+pub(crate) const KIND: Kind =
+    Kind { schema, build, removal: |spec| Some(ensure::absent(spec, &["to", "type", "force"])) };
 
 converge_model::choice! {
     /// What sort of link it is.

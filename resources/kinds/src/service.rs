@@ -42,7 +42,10 @@ fn schema() -> KindSchema {
         actions: &[
             ("start", "Start it where it does not run."),
             ("stop", "Stop it where it runs."),
-            ("restart", "Stop and start it. Where the recipe does not say `running = true`, only if it runs or failed."),
+            (
+                "restart",
+                "Stop and start it. Where the recipe does not say `running = true`, only if it runs or failed.",
+            ),
             (
                 "reload",
                 "Let it read its configuration anew; restart it where it cannot do that. Where the recipe does not say \
@@ -181,12 +184,13 @@ impl Resource for ServiceResource {
             let to = if wanted { Enablement::Enabled } else { Enablement::Disabled };
             changes.push(Change::new("enabled", enablement, Shown::text(to.word())));
         }
-        let activity = if there { Shown::text(status.activity.word()) } else { Shown::Absent };
         let down = matches!(status.activity, Activity::Inactive | Activity::Failed);
+        // What runs is there, also where its files are gone.
+        let activity = if there || !down { Shown::text(status.activity.word()) } else { Shown::Absent };
         let running_is_right = match self.properties.running {
             None => true,
             Some(true) => there && status.activity == Activity::Active,
-            Some(false) => !there || down,
+            Some(false) => down,
         };
         if let (false, Some(wanted)) = (running_is_right, self.properties.running) {
             let to = if wanted { Activity::Active } else { Activity::Inactive };
@@ -230,6 +234,12 @@ impl Resource for ServiceResource {
         Footprint { gives: vec![Key::Unit(self.unit.clone())], needs: needs.collect() }
     }
 
+    fn covers(&self, changes: &Changes, action: &str) -> bool {
+        matches!(action, "start" | "restart" | "reload")
+            && self.properties.running == Some(true)
+            && changes.of("running").is_some_and(|change| change.from != Shown::text(Activity::Activating.word()))
+    }
+
     fn act(&self, system: &dyn System, action: &str) -> Result<()> {
         let status = system.services().status(&self.unit)?;
         let up = matches!(status.activity, Activity::Active | Activity::Activating);
@@ -268,6 +278,7 @@ mod tests {
             (yes, any, any, false, Inactive, Disabled, "running: absent → active"),
             (no, no, any, false, Inactive, Disabled, ""),
             (no, no, any, true, Failed, Static, ""),
+            (no, any, any, false, Active, Disabled, "running: active → inactive"),
             (no, any, any, true, Activating, Static, "running: activating → inactive"),
             (any, yes, any, true, Active, Static, "enabled: static → enabled"),
             (any, no, any, true, Active, Masked, ""),

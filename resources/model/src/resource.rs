@@ -90,6 +90,12 @@ pub trait Resource: Send + Sync + 'static {
         ))
     }
 
+    /// Whether making `changes` does all that `action` does: a service that is started has read its files, and need not be
+    /// restarted for them.
+    fn covers(&self, _changes: &Changes, _action: &str) -> bool {
+        false
+    }
+
     /// The changes as a package transaction that may be joined with its neighbours'; nothing for other kinds.
     /// Where it is something, carrying out the transaction is the same as [`apply`](Resource::apply).
     fn transaction(&self, _state: &Self::State, _changes: &Changes) -> Option<Transaction> {
@@ -133,6 +139,9 @@ pub trait AnyResource: Send + Sync {
     /// As [`Resource::act`].
     fn act(&self, system: &dyn System, action: &str) -> Result<()>;
 
+    /// As [`Resource::covers`].
+    fn covers(&self, changes: &Changes, action: &str) -> bool;
+
     /// As [`Resource::transaction`].
     fn transaction(&self, observed: &Observed) -> Option<Transaction>;
 }
@@ -159,6 +168,10 @@ impl<R: Resource> AnyResource for R {
 
     fn act(&self, system: &dyn System, action: &str) -> Result<()> {
         Resource::act(self, system, action)
+    }
+
+    fn covers(&self, changes: &Changes, action: &str) -> bool {
+        Resource::covers(self, changes, action)
     }
 
     fn transaction(&self, observed: &Observed) -> Option<Transaction> {

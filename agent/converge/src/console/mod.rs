@@ -104,7 +104,12 @@ impl Console {
     /// Why the command ends badly.
     pub(crate) fn failure(&self, failure: &Failure) {
         let text = match failure {
-            Failure::Input(error) | Failure::Trouble(error) => error_text(error),
+            Failure::Input(error) | Failure::Trouble(error) => {
+                if self.json {
+                    let _ = self.document(&json!({ "error": ReportedError::from(error) }));
+                }
+                error_text(error)
+            }
             Failure::Policy(found) if self.json => {
                 let _ = self.document(&found);
                 return;

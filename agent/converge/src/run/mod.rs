@@ -76,10 +76,11 @@ impl Agent {
         let mut remarks = Vec::new();
         self.report_what_was_cut_off(&journal, store, &mut remarks)?;
 
-        let run = new_run(&MachineClock)?;
+        let last = LocalReports::new(&self.state, self.config.keep_reports).runs()?.last().copied();
+        let run = new_run(&MachineClock, last)?;
         let outcome = source.prepare(&mut remarks).and_then(|prepared| {
             let pass = Pass { agent: self, journal: &journal, run, mode: Mode::Apply, deadline: limits.deadline };
-            pass.converge(&prepared)
+            pass.converge(&prepared, &mut remarks)
         });
         let (mut report, ledger) = match outcome {
             Ok(done) => done,
@@ -106,9 +107,19 @@ impl Agent {
         let mut remarks = Vec::new();
         let prepared = self.prepare(choice, &mut remarks)?;
         let journal = FileJournal::new(&self.state);
-        let pass =
-            Pass { agent: self, journal: &journal, run: new_run(&MachineClock)?, mode: Mode::Plan, deadline: None };
-        let (mut report, _) = pass.converge(&prepared)?;
+        let pass = Pass {
+            agent: self,
+            journal: &journal,
+            run: new_run(&MachineClock, None)?,
+            mode: Mode::Plan,
+            deadline: None,
+        };
+        let planned = pass.converge(&prepared, &mut remarks);
+        let (mut report, _) = planned.inspect_err(|_| {
+            for remark in &remarks {
+                self.console.note(format_args!("remark: {remark}"));
+            }
+        })?;
         remarks.append(&mut report.remarks);
         report.remarks = remarks;
         Ok(report)
@@ -143,8 +154,16 @@ impl Agent {
         store: Option<&Arc<StorePolicy>>,
         remarks: &mut Vec<String>,
     ) -> Outcome {
-        let recovery = Recovery::replay(&journal.load()?);
-        for report in &recovery.reports {
+        let (entries, unreadable) = journal.read()?;
+        if unreadable > 0 {
+            remarks.push(format!(
+                "{unreadable} entries of the journal are torn or damaged: what an earlier run began there is not known"
+            ));
+        }
+        let recovery = Recovery::replay(&entries);
+        let kept = LocalReports::new(&self.state, self.config.keep_reports);
+        // A run that was killed after its report was kept, and before its journal was settled, has a better one.
+        for report in recovery.reports.iter().filter(|report| kept.read(report.run).is_none()) {
             remarks.push(format!("run {} {}; its report was pieced together", report.run, report.conclusion.words()));
             self.keep(report, store)?;
         }

@@ -1,11 +1,12 @@
 //! Facts → catalog → engine, and once more where the run changed the facts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use converge_engine::{Journal, Ledger, RunRequest};
 use converge_model::report::{Conclusion, Mode};
-use converge_model::{Catalog, Clock, Error, ErrorKind, Outcome, Report, Result, RunId, System, Value};
+use converge_model::{Catalog, Clock, Error, ErrorKind, Outcome, Report, ResourceId, Result, RunId, System, Value};
 use converge_policy::bind::{BindInput, Bound, bind};
 use converge_system::linux::{LinuxSystem, Options, facts};
 use converge_system::overlay::Overlay;
@@ -33,15 +34,18 @@ pub(crate) struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Converges, or plans. The ledger that comes with the report is to be saved.
+    /// Converges, or plans. The ledger that comes with the report is to be saved. Where there is no report, `noted` has
+    /// what was noticed until then.
     ///
     /// # Errors
     /// Where there was nothing to converge: the graph cannot be bound, or the machine cannot be opened.
-    pub(crate) fn converge(&self, prepared: &Prepared) -> Result<(Report, Option<Ledger>)> {
+    pub(crate) fn converge(&self, prepared: &Prepared, noted: &mut Vec<String>) -> Result<(Report, Option<Ledger>)> {
         let started = MachineClock.monotonic_micros();
         let facts_directory = self.agent.config_dir.facts_directory();
         let (mut facts, mut remarks) = facts::gather(&facts_directory);
-        let mut catalog = bind_to_node(prepared, &facts)?.catalog;
+        // What is missing of the facts may be why the graph cannot be bound.
+        let bound = bind_to_node(prepared, &facts).inspect_err(|_| noted.append(&mut remarks));
+        let mut catalog = bound?.catalog;
         let machine = LinuxSystem::new(Options {
             root: "/".into(),
             blobs: Arc::clone(&prepared.blobs),
@@ -113,7 +117,11 @@ impl Pass<'_> {
             cancel: &self.agent.cancel,
             deadline: self.deadline.map(|deadline| deadline.saturating_sub(elapsed)),
         });
-        (result.report, result.ledger)
+        let mut report = result.report;
+        if self.mode == Mode::Apply {
+            saved.drop_damaged(&mut report.remarks);
+        }
+        (report, result.ledger)
     }
 
     /// Lets the store know the facts, where one is asked for the policy. A store in trouble is no reason to fail a run.
@@ -146,9 +154,11 @@ pub(crate) fn bind_to_node(prepared: &Prepared, facts: &Value) -> Result<Bound> 
 fn merge(earlier: Option<(Report, Option<Ledger>)>, later: (Report, Option<Ledger>)) -> (Report, Option<Ledger>) {
     let Some((before, ledger)) = earlier else { return later };
     let (mut report, later_ledger) = later;
+    let positions: HashMap<ResourceId, usize> =
+        report.resources.iter().enumerate().map(|(position, resource)| (resource.id.clone(), position)).collect();
     for resource in before.resources {
-        match report.resources.iter_mut().find(|other| other.id == resource.id) {
-            Some(other) if other.outcome == Outcome::UpToDate => *other = resource,
+        match positions.get(&resource.id).and_then(|position| report.resources.get_mut(*position)) {
+            Some(later) if later.outcome == Outcome::UpToDate => *later = resource,
             Some(_) => {}
             None => report.resources.push(resource),
         }

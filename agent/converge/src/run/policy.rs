@@ -216,7 +216,7 @@ impl StorePolicy {
     /// # Errors
     /// Where neither the store nor the cache has a whole policy.
     pub(crate) fn prepare(self: &Arc<Self>, remarks: &mut Vec<String>) -> Result<Prepared> {
-        let last = Remembered::load(&self.state, &self.identity.store);
+        let last = Remembered::load_with(&self.state, &self.identity.store, remarks);
         let current =
             match self.ask(last.as_ref()).and_then(|current| self.fetch(&current).map(|graph| (current, graph))) {
                 Ok(current) => current,

@@ -23,12 +23,20 @@ pub(crate) struct Remembered {
 impl Remembered {
     const FILE: &'static str = "assignment.json";
 
-    /// What `store` told last.
+    /// What `store` told last. Without it, the store is asked as if for the first time.
     pub(crate) fn load(state: &StateDir, store: &str) -> Option<Self> {
+        Self::load_with(state, store, &mut Vec::new())
+    }
+
+    /// The same, saying in `remarks` where it was lost.
+    pub(crate) fn load_with(state: &StateDir, store: &str, remarks: &mut Vec<String>) -> Option<Self> {
         match load::<Self>(&state.path(Self::FILE)) {
             Loaded::Whole(remembered) if remembered.store == store => Some(remembered),
-            // Without it, the store is asked as if for the first time.
-            _ => None,
+            Loaded::Whole(_) | Loaded::Absent => None,
+            Loaded::Broken(error) => {
+                remarks.push(format!("{error}; the store is asked as if for the first time"));
+                None
+            }
         }
     }
 

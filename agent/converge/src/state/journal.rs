@@ -21,6 +21,17 @@ impl FileJournal {
     }
 }
 
+impl FileJournal {
+    /// All entries, oldest first, and how many more there were that nobody can read.
+    ///
+    /// # Errors
+    /// Where the journal cannot be read.
+    pub(crate) fn read(&self) -> Result<(Vec<Entry>, usize)> {
+        let bytes = durable::read(&self.path, LONGEST)?.unwrap_or_default();
+        Ok(Entry::decode_all(&bytes))
+    }
+}
+
 fn durability(durability: Durability) -> durable::Durability {
     match durability {
         Durability::Now => durable::Durability::Now,
@@ -34,8 +45,7 @@ impl Journal for FileJournal {
     }
 
     fn load(&self) -> Result<Vec<Entry>> {
-        let bytes = durable::read(&self.path, LONGEST)?.unwrap_or_default();
-        Ok(Entry::decode_all(&bytes).0)
+        Ok(self.read()?.0)
     }
 
     fn replace(&self, entries: &[Entry]) -> Result<()> {

@@ -1,0 +1,243 @@
+//! A store on loopback that a test can make misbehave. It speaks just enough HTTP to be believed.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use converge_model::{BlobRef, Graph};
+use serde_json::json;
+
+use crate::desk::Desk;
+
+/// What goes wrong with an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The connection is taken, and nothing ever comes.
+    Silence,
+    /// The answer comes a byte a second.
+    Drip,
+    /// What comes is no HTTP.
+    Rubbish,
+    /// A page comes where a document should.
+    Page,
+    /// A document of another shape comes.
+    OtherDocument,
+    /// The connection ends in the middle of the answer.
+    Cut,
+    /// It is said to be somewhere else.
+    Redirect,
+    /// The server failed.
+    ServerError,
+    /// The answer is shorter than it should be, and says so.
+    Short,
+    /// The answer is longer than it should be.
+    Long,
+    /// The bytes are others, of the same number.
+    OtherBytes,
+    /// The store does what was asked, and its answer is lost.
+    Lost,
+}
+
+/// What the store holds, and how it behaves.
+#[derive(Default)]
+struct Store {
+    troubles: BTreeMap<&'static str, Trouble>,
+    assignment: String,
+    serial: u64,
+    blobs: BTreeMap<String, Vec<u8>>,
+    reports: Vec<String>,
+}
+
+/// The store.
+pub(crate) struct Listener {
+    address: String,
+    store: Arc<Mutex<Store>>,
+}
+
+impl Listener {
+    /// A store that listens, and this desk's node enrolled at it.
+    pub(crate) fn of(desk: &Desk) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", socket.local_addr().unwrap());
+        let node = format!("store = \"{address}\"\nname = \"test\"\ntoken = \"secret\"\n");
+        desk.file("config/node.toml", node);
+        let store = Arc::new(Mutex::new(Store::default()));
+        let shared = Arc::clone(&store);
+        std::thread::spawn(move || {
+            for connection in socket.incoming().flatten() {
+                let store = Arc::clone(&shared);
+                std::thread::spawn(move || serve(connection, &store));
+            }
+        });
+        Self { address, store }
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Makes what the desk's repository holds the node's next revision.
+    pub(crate) fn publish(&self, desk: &Desk) {
+        let _ = std::fs::remove_dir_all(desk.path("published"));
+        desk.run(&["compile", "policies/test.toml", "-o", "published"]).with_code(0);
+        let graph = std::fs::read(desk.path("published/graph.json")).unwrap();
+        let blob = BlobRef::of(&graph);
+        let mut store = self.store.lock().unwrap();
+        store.blobs.clear();
+        for blob in Graph::from_bytes(&graph).unwrap().blob_refs() {
+            let bytes = std::fs::read(desk.path("published/blobs").join(blob.digest.to_string())).unwrap();
+            store.blobs.insert(blob.digest.to_string(), bytes);
+        }
+        store.blobs.insert(blob.digest.to_string(), graph);
+        store.serial += 1;
+        let revision = json!({ "serial": store.serial, "graph": blob });
+        store.assignment =
+            json!({ "name": "test", "policy": "test", "group": "dev", "revision": revision }).to_string();
+    }
+
+    /// From now on, requests whose path begins so end so; with nothing, as they should.
+    pub(crate) fn trouble(&self, path: &'static str, trouble: impl Into<Option<Trouble>>) {
+        let mut store = self.store.lock().unwrap();
+        match trouble.into() {
+            Some(trouble) => store.troubles.insert(path, trouble),
+            None => store.troubles.remove(path),
+        };
+    }
+
+    /// The runs whose reports it was given, in order; each as often as it was given.
+    pub(crate) fn reports(&self) -> Vec<String> {
+        self.store.lock().unwrap().reports.clone()
+    }
+}
+
+struct Request {
+    method: String,
+    path: String,
+    etag: Option<String>,
+    body: Vec<u8>,
+}
+
+fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let mut request = Request { method: words.next()?, path: words.next()?, etag: None, body: Vec::new() };
+    let mut length = 0;
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).ok()?;
+        let Some((name, value)) = header.trim_end().split_once(": ") else { break };
+        match name.to_ascii_lowercase().as_str() {
+            "content-length" => length = value.parse().ok()?,
+            "if-none-match" => request.etag = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    request.body.resize(length, 0);
+    reader.read_exact(&mut request.body).ok()?;
+    Some(request)
+}
+
+fn serve(connection: TcpStream, store: &Mutex<Store>) {
+    let mut reader = BufReader::new(connection);
+    while let Some(request) = read(&mut reader) {
+        let trouble = {
+            let store = store.lock().unwrap();
+            let mut troubles = store.troubles.iter();
+            troubles.find(|(path, _)| request.path.starts_with(**path)).map(|(_, trouble)| *trouble)
+        };
+        // Whoever asked may be gone.
+        if answer(reader.get_mut(), &request, trouble, store).is_err() || trouble.is_some() {
+            return;
+        }
+    }
+}
+
+fn answer(
+    socket: &mut TcpStream,
+    request: &Request,
+    trouble: Option<Trouble>,
+    store: &Mutex<Store>,
+) -> std::io::Result<()> {
+    let good = || store.lock().unwrap().answer(request);
+    let whole = |status: &str, headers: &str, body: &[u8]| {
+        let mut bytes = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\n\r\n", body.len()).into_bytes();
+        bytes.extend(body);
+        bytes
+    };
+    let Some(trouble) = trouble else {
+        let (status, headers, body) = good();
+        return socket.write_all(&whole(&status, &headers, &body));
+    };
+    let padded = |body: Vec<u8>| [body, b" and more".to_vec()].concat();
+    match trouble {
+        Trouble::Silence => {
+            std::thread::sleep(Duration::from_secs(300));
+            Ok(())
+        }
+        Trouble::Drip => {
+            let (status, headers, body) = good();
+            for byte in whole(&status, &headers, &padded(body)) {
+                socket.write_all(&[byte])?;
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            Ok(())
+        }
+        Trouble::Rubbish => socket.write_all(b"220 mail.example ESMTP \x00\xff ready\r\n"),
+        Trouble::Page => socket.write_all(&whole("200 OK", "", b"<html>Welcome to our router</html>")),
+        Trouble::OtherDocument => socket.write_all(&whole("200 OK", "", b"{\"policy\": 7}")),
+        Trouble::Cut => {
+            let (status, headers, body) = good();
+            let bytes = whole(&status, &headers, &padded(body));
+            socket.write_all(&bytes[..bytes.len() - 12])
+        }
+        Trouble::Redirect => socket.write_all(&whole("302 Found", "Location: http://127.0.0.1:9/elsewhere\r\n", b"")),
+        Trouble::ServerError => socket.write_all(&whole("500 Internal Server Error", "", b"trouble")),
+        Trouble::Short => {
+            let (status, headers, body) = good();
+            socket.write_all(&whole(&status, &headers, &body[..body.len() / 2]))
+        }
+        Trouble::Long => {
+            let (status, headers, body) = good();
+            socket.write_all(&whole(&status, &headers, &padded(body)))
+        }
+        Trouble::OtherBytes => {
+            let (status, headers, mut body) = good();
+            body.reverse();
+            socket.write_all(&whole(&status, &headers, &body))
+        }
+        Trouble::Lost => {
+            good();
+            Ok(())
+        }
+    }
+}
+
+impl Store {
+    fn answer(&mut self, request: &Request) -> (String, String, Vec<u8>) {
+        let ok = |body: Vec<u8>| ("200 OK".to_owned(), String::new(), body);
+        let etag = format!("\"{}\"", self.serial);
+        match (request.method.as_str(), request.path.as_str()) {
+            ("GET", "/v1/node") if request.etag.as_ref() == Some(&etag) => {
+                ("304 Not Modified".to_owned(), String::new(), Vec::new())
+            }
+            ("GET", "/v1/node") => {
+                ("200 OK".to_owned(), format!("ETag: {etag}\r\n"), self.assignment.clone().into_bytes())
+            }
+            ("POST", "/v1/reports") => {
+                let report: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+                self.reports.push(report["run"].as_str().unwrap().to_owned());
+                ok(b"{}".to_vec())
+            }
+            ("PUT", "/v1/node/facts") => ok(b"{}".to_vec()),
+            ("GET", path) => match self.blobs.get(path.trim_start_matches("/v1/blobs/")) {
+                Some(bytes) => ok(bytes.clone()),
+                None => ("404 Not Found".to_owned(), String::new(), Vec::new()),
+            },
+            _ => ("404 Not Found".to_owned(), String::new(), Vec::new()),
+        }
+    }
+}

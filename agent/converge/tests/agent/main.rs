@@ -1,0 +1,18 @@
+//! The agent as a process, in directories of its own: wrong input, damaged state, signals, and stores that misbehave.
+//! Nothing here needs root.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and looks at files and processes itself"
+)]
+
+mod bad_input;
+mod bad_state;
+mod bad_stores;
+mod command_line;
+mod desk;
+mod interrupted;
+mod listener;
