@@ -86,7 +86,10 @@ fn excerpt<'t>(text: &'t str, shown: &Shown<'t>) -> Option<Snippet<'t, annotate_
     let begin = text.get(..first)?.rfind('\n').map_or(0, |at| at + 1);
     let end = text.get(last..)?.find('\n').map_or(text.len(), |at| last + at);
     let line_start = shown.spans.iter().map(|(span, ..)| span.line).min()? as usize;
-    let mut snippet = Snippet::source(text.get(begin..end)?).line_start(line_start).path(clean(shown.file));
+    // A carriage return would be drawn; bytes must stay where they are.
+    let lines = text.get(begin..end)?.replace("\r\n", " \n");
+    let lines = lines.strip_suffix('\r').unwrap_or(&lines).to_owned();
+    let mut snippet = Snippet::source(lines).line_start(line_start).path(clean(shown.file));
     for (range, label, kind) in ranges {
         let annotation = kind.span(range.start - begin..range.end - begin);
         let label = if label.is_empty() { None } else { Some(clean(label)) };

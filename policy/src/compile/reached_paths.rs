@@ -40,9 +40,6 @@ pub(crate) fn reached_paths<'r>(repository: &'r Repository, name: &str) -> Vec<&
 fn strings(repository: &Repository, path: &str, key: &str) -> Vec<String> {
     let Some(FileData::Bytes(bytes)) = repository.files.get(path) else { return Vec::new() };
     let Ok(text) = std::str::from_utf8(bytes) else { return Vec::new() };
-    if super::toml::too_deep(text).is_some() {
-        return Vec::new();
-    }
     let (document, _) = DeTable::parse_recoverable(text);
     match document.get_ref().get(key).map(toml::Spanned::get_ref) {
         Some(DeValue::Array(items)) => {

@@ -1,7 +1,5 @@
 //! TOML documents with places: parsing, and a reader for tables that reports what it does not know.
 
-use std::ops::Range;
-
 use converge_model::suggest;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -9,17 +7,10 @@ use toml::de::{DeTable, DeValue};
 use super::lint::lint;
 use super::sources::{Findings, Place, Sources};
 
-/// Keys joined by dots nest as deep as there are dots, with no bound in the parser.
-const MOST_DOTS: usize = 500;
-
 /// Parses a source. What is wrong with its syntax is reported, and what can be read is returned all the same.
 pub(crate) fn parse<'s>(sources: &'s Sources, file: u32, findings: &mut Findings<'_>) -> DeTable<'s> {
     let text = sources.text(file);
     let start = Place { file, start: 0, end: 0 };
-    if let Some(range) = too_deep(text) {
-        findings.error(start.at(range), format!("a key has more than {MOST_DOTS} parts"));
-        return DeTable::new();
-    }
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut broken = Vec::new();
     for error in errors {
@@ -27,6 +18,9 @@ pub(crate) fn parse<'s>(sources: &'s Sources, file: u32, findings: &mut Findings
         broken.push(place);
         match error.message() {
             "duplicate key" => duplicate_key(place, findings),
+            "recursion limit" | "cannot recurse further; max recursion depth met" => {
+                findings.error(place, "this nests too deeply");
+            }
             message => {
                 findings.error(place, message).help("the syntax is described at https://toml.io/en/v1.0.0");
             }
@@ -36,30 +30,6 @@ pub(crate) fn parse<'s>(sources: &'s Sources, file: u32, findings: &mut Findings
     let document = document.into_inner();
     lint(&document, file, findings);
     document
-}
-
-/// The first line with more dots outside quotes than any key may have.
-pub(crate) fn too_deep(text: &str) -> Option<Range<usize>> {
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        if line.len() > MOST_DOTS {
-            let mut quote = None;
-            let mut dots = 0;
-            for byte in line.bytes() {
-                match (quote, byte) {
-                    (None, b'"' | b'\'') => quote = Some(byte),
-                    (Some(open), _) if open == byte => quote = None,
-                    (None, b'.') => dots += 1,
-                    _ => {}
-                }
-            }
-            if dots > MOST_DOTS {
-                return Some(start..start + line.trim_end().len());
-            }
-        }
-        start += line.len();
-    }
-    None
 }
 
 /// The parser says only where the second one is; a table's header is found again by its line.
