@@ -1,12 +1,13 @@
 //! A policy repository that a bench writes, compiles and converges; and the manifest of what its floor does.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::disk;
 use super::failure::{Failure, Result};
-use super::site::{Host, Site, line, run, text};
+use super::site::{Host, Site, last, line, run, text};
 
 /// The policy of every repository here.
 const POLICY: &str = "bench";
@@ -134,36 +135,47 @@ impl Agent {
     }
 
     /// Demands that so many resources ended so, and none otherwise.
-    fn demand(&self, counts: &Value, outcome: &str, resources: usize) -> Result<()> {
-        let found = counts.as_object().into_iter().flatten();
-        let (right, wrong): (Vec<_>, Vec<_>) = found.partition(|(key, _)| *key == outcome);
-        let right: u64 = right.iter().filter_map(|(_, count)| count.as_u64()).sum();
-        if right == resources as u64 && wrong.is_empty() {
+    fn demand(&self, counts: &BTreeMap<String, usize>, outcome: &str, resources: usize) -> Result<()> {
+        let others: usize = counts.iter().filter(|(key, _)| *key != outcome).map(|(_, count)| count).sum();
+        if counts.get(outcome).copied().unwrap_or(0) == resources && others == 0 {
             return Ok(());
         }
-        let cause = format!("the run should have found {resources} resources {outcome}, and found {counts}");
+        let cause = format!("the run should have found {resources} resources {outcome}, and found {counts:?}");
         Err(Failure::of("use", self.graph.display(), cause))
     }
 
     /// Converges once, and says how many resources ended how.
-    fn counts(&self, site: &dyn Site) -> Result<Value> {
+    fn counts(&self, site: &dyn Site) -> Result<BTreeMap<String, usize>> {
         let ended = site.run(&self.with(&["--once", "--json"]))?;
         let broken = |cause: String| Failure::of("converge", self.graph.display(), cause);
-        let report: Value = serde_json::from_str(&ended.stdout)
-            .map_err(|error| broken(format!("its report is none ({error}): {}{}", ended.stdout, ended.stderr)))?;
+        let report: Report = serde_json::from_str(&ended.stdout).map_err(|error| {
+            broken(format!("its report is none ({error}): {}{}", last(&ended.stdout), ended.stderr))
+        })?;
         if ended.code == Some(0) {
-            return Ok(report.get("counts").cloned().unwrap_or_default());
+            return Ok(report.counts);
         }
-        let resources = report.get("resources").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let errors: Vec<String> = resources
-            .iter()
-            .filter_map(|resource| resource.pointer("/error/message"))
-            .take(3)
-            .map(Value::to_string)
-            .collect();
-        let conclusion = report.get("conclusion").map(Value::to_string).unwrap_or_default();
-        Err(broken(format!("the run ended with {conclusion}: {}", errors.join("; "))))
+        let errors = report.resources.into_iter().filter_map(|resource| resource.error).take(3);
+        let errors: Vec<String> = errors.map(|error| error.message).collect();
+        Err(broken(format!("the run ended with {}: {}", report.conclusion, errors.join("; "))))
     }
+}
+
+/// What a bench asks of the agent's report. It may be large, so nothing else of it is kept.
+#[derive(Debug, Deserialize)]
+struct Report {
+    conclusion: serde_json::Value,
+    counts: BTreeMap<String, usize>,
+    resources: Vec<ReportedResource>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReportedResource {
+    error: Option<ReportedError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReportedError {
+    message: String,
 }
 
 /// What the floor makes or looks at: entries in the form that `floor.c` reads.

@@ -49,7 +49,7 @@ pub(crate) trait Site {
 }
 
 /// The end of an output, enough to see what happened.
-fn last(text: &str) -> String {
+pub(crate) fn last(text: &str) -> String {
     let skipped = text.chars().count().saturating_sub(2_000);
     text.trim_end().chars().skip(skipped).collect()
 }
