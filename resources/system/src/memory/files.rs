@@ -26,7 +26,7 @@ pub(super) struct Places {
 impl State {
     /// The regular file at `path`.
     pub(super) fn bytes(&self, operation: &str, path: &AbsPath) -> Result<Arc<[u8]>> {
-        let Found::Own(id) = self.tree.find(operation, path)? else {
+        let Found::Own(id) = self.tree.find_below(operation, path)? else {
             return Err(refuse_missing(operation, path));
         };
         match self.tree.node(id) {
@@ -121,7 +121,7 @@ impl MemoryMachine {
         hidden.push(&name);
         hidden.push(".converge");
         let candidate = place.directory_path.entry(&hidden);
-        let old = state.tree.metadata("write", path)?.filter(|old| old.file_type == FileType::Regular);
+        let old = state.tree.forebear(&place)?;
         let attributes = Attributes {
             uid: attributes.uid.or(old.map(|old| old.uid)),
             gid: attributes.gid.or(old.map(|old| old.gid)),

@@ -141,7 +141,9 @@ impl State {
             status = self.status(name)?;
         }
         let for_files = matches!(action, UnitAction::Disable | UnitAction::Mask | UnitAction::Unmask);
-        if !status.exists && !for_files {
+        // What runs can be stopped, also where its files are gone.
+        let runs_on = action == UnitAction::Stop && matches!(status.activity, Activity::Active | Activity::Activating);
+        if !status.exists && !for_files && !runs_on {
             return fail(ErrorKind::NotFound, "there is no such unit");
         }
         let masked = status.enablement == Enablement::Masked;

@@ -250,7 +250,9 @@ impl Services for Overlay<'_> {
             status = self.predict(unit)?;
         }
         let for_files = matches!(action, UnitAction::Disable | UnitAction::Mask | UnitAction::Unmask);
-        if !status.exists && !for_files {
+        // What runs can be stopped, also where its files are gone.
+        let runs_on = action == UnitAction::Stop && matches!(status.activity, Activity::Active | Activity::Activating);
+        if !status.exists && !for_files && !runs_on {
             return fail(ErrorKind::NotFound, "there is no such unit");
         }
         let masked = status.enablement == Enablement::Masked;

@@ -53,9 +53,15 @@ fn check(operations: &[Operation]) -> Result<(), TestCaseError> {
 
     let untouched = of_files(&real);
     let overlay = Overlay::new(&real);
-    for operation in operations {
-        let _ = operation.carry_out(&overlay);
-    }
+    // How far attributes are set that cannot all be set is not foreseen.
+    let is_whole = |operation: &&Operation| match operation {
+        Operation::SetAttributes(..) => operation.carry_out(&overlay).is_ok(),
+        _ => {
+            let _ = operation.carry_out(&overlay);
+            true
+        }
+    };
+    let operations: Vec<&Operation> = operations.iter().filter(is_whole).collect();
     let planned = of_files(&overlay);
     prop_assert_eq!(&of_files(&real), &untouched, "the machine below was changed");
     for operation in operations {

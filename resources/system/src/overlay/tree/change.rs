@@ -12,16 +12,30 @@ use super::{
     Data, Directory, Found, Node, NodeId, Place, ROOT, Shape, Tree, empty_directory, refuse_directory, refuse_missing,
 };
 
+/// The mode bits of a directory in which everybody may make files, and nobody remove another's.
+const EVERYBODYS: u32 = 0o1002;
+
 impl Tree<'_> {
     /// A regular file in place of whatever non-directory is there, with the attributes of the regular file it replaces
     /// unless given.
     pub(crate) fn write(&mut self, path: &AbsPath, data: Data, size: u64, attributes: Attributes) -> Result<NodeId> {
         let operation = "write";
         let (place, name) = self.entry(operation, path)?;
-        let old = self.replaceable(operation, path, &place)?.filter(|old| old.file_type == FileType::Regular);
+        self.replaceable(operation, path, &place)?;
+        let old = self.forebear(&place)?;
         let (mode, uid, gid) = old.map_or((0o644, self.user.0, self.user.1), |old| (old.mode, old.uid, old.gid));
         let metadata = self.new_metadata(FileType::Regular, attributes, (mode, uid, gid), size);
         self.put_new(&place, name, metadata, Shape::Regular(data))
+    }
+
+    /// The regular file at a place, where a new one inherits its owner and mode. In a directory such as /tmp anybody may
+    /// have put it there, and what root writes must not become theirs.
+    pub(crate) fn forebear(&self, place: &Place) -> Result<Option<Metadata>> {
+        let old = self.metadata_of(&self.at(place))?.filter(|old| old.file_type == FileType::Regular);
+        let Some(old) = old else { return Ok(None) };
+        let Some(directory) = self.directory_metadata(&place.directory)? else { return Ok(None) };
+        let shared = directory.mode & EVERYBODYS == EVERYBODYS;
+        Ok(Some(old).filter(|old| !shared || [0, self.user.0, directory.uid].contains(&old.uid)))
     }
 
     /// Rewrites the regular file at `path` where it is: it keeps its other names.

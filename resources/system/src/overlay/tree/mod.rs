@@ -171,6 +171,14 @@ impl<'a> Tree<'a> {
         })
     }
 
+    /// As [`Tree::find`], for what cannot be where its directory is not there, or is none.
+    pub(crate) fn find_below(&self, operation: &str, path: &AbsPath) -> Result<Found> {
+        if !self.is_changed() {
+            return Ok(Found::Base(path.clone()));
+        }
+        Ok(self.at(&self.place(operation, path)?))
+    }
+
     /// What is at a place.
     pub(crate) fn at(&self, place: &Place) -> Found {
         match &place.name {
@@ -224,7 +232,7 @@ impl<'a> Tree<'a> {
     /// The entries of a directory, by name.
     pub(crate) fn list(&self, directory: &AbsPath) -> Result<Vec<Entry>> {
         let operation = "list";
-        match self.find(operation, directory)? {
+        match self.find_below(operation, directory)? {
             Found::Nothing => Err(refuse_missing(operation, directory)),
             Found::Base(path) => match self.base {
                 Some(base) => base.list(&path),

@@ -207,7 +207,7 @@ impl Tree<'_> {
         Ok(())
     }
 
-    fn directory_metadata(&self, directory: &Directory) -> Result<Option<Metadata>> {
+    pub(super) fn directory_metadata(&self, directory: &Directory) -> Result<Option<Metadata>> {
         match directory {
             Directory::Own(id) => self.metadata_of(&Found::Own(*id)),
             Directory::Base(path) => Ok(match self.passage(path)? {
