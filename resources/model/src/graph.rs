@@ -4,14 +4,18 @@
 //! It is canonical: maps are ordered by key, what is at its default is left out, nothing depends on when or where it was
 //! compiled. The same repository gives the same bytes.
 
+mod declaration;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Orphans, Timing};
+use crate::catalog::Orphans;
 use crate::digest::{BlobRef, Digest};
 use crate::dynamic::Dynamic;
 use crate::error::{Error, ErrorKind, Result};
+
+pub use declaration::{ContentSource, Declaration, Notification};
 
 /// The format of the document that this version writes and reads.
 pub const FORMAT: u32 = 1;
@@ -245,138 +249,9 @@ pub struct Property(
     pub u32,
 );
 
-/// One declared resource.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Declaration {
-    /// Its kind: built in, or one of [`Graph::kinds`].
-    pub kind: String,
-    /// Its name: a string, or a text with expressions.
-    pub name: Dynamic,
-    /// Where it is declared.
-    pub at: Position,
-    /// The kind's own properties, or a custom kind's parameters. A long literal text that becomes a file's content is a
-    /// [`Value::Blob`](crate::Value::Blob).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub properties: BTreeMap<String, Property>,
-    /// Where the content property's value comes from, if it is not among the properties.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<ContentSource>,
-    /// One resource for each item of a list, or entry of a map: an expression, a list or a map.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub for_each: Option<Property>,
-    /// Decided at bind: an expression, `true` or `false`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub when: Option<Property>,
-    /// Go on only if it holds: a shell line, an argument vector, or `{ exists = PATH }`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only_if: Option<Property>,
-    /// Go on only if it does not hold; written as `only_if` is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_if: Option<Property>,
-    /// Resources that come before it: texts `kind[name]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub requires: Vec<Property>,
-    /// Resources that it comes before: texts `kind[name]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub before: Vec<Property>,
-    /// Whom it notifies when it was updated.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notifies: Vec<Notification>,
-    /// Whose update makes it act.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub subscribes: Vec<Notification>,
-    /// How long one step may take: a duration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Property>,
-    /// Tries after the first: an integer, or `{ count, delay }`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retries: Option<Property>,
-    /// Whether a failure blocks nothing and fails no run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ignore_failure: Option<Property>,
-    /// Whether no value of it is shown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sensitive: Option<Property>,
-    /// Whether it is only observed and reported.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audit: Option<Property>,
-}
-
-/// Where content comes from, if it is not written in the recipe. Paths are within the cookbook of the recipe or custom
-/// kind that declares the resource.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContentSource {
-    /// A template to be rendered.
-    Template {
-        /// Its path below `templates/`.
-        path: Dynamic,
-        /// Names that it sees besides those that every expression sees.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        vars: BTreeMap<String, Dynamic>,
-        /// The line of `template` in the recipe.
-        line: u32,
-    },
-    /// A file, taken as it is.
-    File {
-        /// Its path below `files/`.
-        path: Dynamic,
-        /// The line of `source` in the recipe.
-        line: u32,
-    },
-}
-
-/// One entry of `notifies` or `subscribes`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Notification {
-    /// What is to be done: `reload`.
-    pub action: String,
-    /// The other side: a text `kind[name]`.
-    pub resource: Dynamic,
-    /// When.
-    #[serde(default, skip_serializing_if = "is_delayed")]
-    pub timing: Timing,
-    /// The line it is written on.
-    pub line: u32,
-}
-
-impl Declaration {
-    /// Visits every line number in it: two declarations that differ only in these say the same.
-    pub fn each_line(&mut self, mut visit: impl FnMut(&mut u32)) {
-        let scalars = [
-            &mut self.for_each,
-            &mut self.when,
-            &mut self.only_if,
-            &mut self.not_if,
-            &mut self.timeout,
-            &mut self.retries,
-            &mut self.ignore_failure,
-            &mut self.sensitive,
-            &mut self.audit,
-        ];
-        let listed = self.requires.iter_mut().chain(&mut self.before);
-        for property in self.properties.values_mut().chain(scalars.into_iter().flatten()).chain(listed) {
-            visit(&mut property.1);
-        }
-        for notification in self.notifies.iter_mut().chain(&mut self.subscribes) {
-            visit(&mut notification.line);
-        }
-        match &mut self.content {
-            Some(ContentSource::Template { line, .. } | ContentSource::File { line, .. }) => visit(line),
-            None => {}
-        }
-    }
-}
-
 // serde hands a reference to what it asks about.
 fn is_false(value: &bool) -> bool {
     !*value
-}
-
-fn is_delayed(timing: &Timing) -> bool {
-    *timing == Timing::Delayed
 }
 
 impl Graph {
