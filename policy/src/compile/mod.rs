@@ -6,6 +6,20 @@
 //! - *Link*: what a policy's run list reaches becomes one graph; references, circles and doubles are found (`link`).
 //!
 //! Nothing stops at the first error: what cannot be read is reported and left out, and everything else is still checked.
+//!
+//! # What means what
+//!
+//! - A recipe converges its resources in the order in which their names are written. Above the first one it may have a
+//!   `description`, `ordered = false`, and `requires`, a list of recipes that come before it wherever the run list has them.
+//! - Recipes converge as the run list has them, those of included policies first. A recipe waits for those that it requires,
+//!   and for those before it that belong to a cookbook that its own depends on, directly or not: across these a failure
+//!   crosses, and across no others.
+//! - A cookbook sees its own attributes, kinds, templates and files, and the attributes and kinds of those that it depends on
+//!   directly.
+//! - What a policy sets wins over what those that it includes set, level by level; `orphans` is its own alone. What it sets
+//!   for cookbooks that its run list does not reach has no effect.
+//! - A resource declared twice with the same words is one. A recipe's name is compared as it is written, so that
+//!   `file[{{ attr.base.root }}/x]` is found by the same text; a name in a loop is known only to the node.
 
 mod attributes;
 mod blobs;
