@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use converge_model::{RunId, Span};
 
 /// What was typed.
@@ -41,11 +43,11 @@ impl Cli {
         let matches = command.try_get_matches_from_mut(std::env::args_os())?;
         if let Some(name) = matches.subcommand_name() {
             let of_agent = AgentArgs::augment_args(clap::Command::new("agent"));
-            let given = of_agent
+            let mut given = of_agent
                 .get_arguments()
-                .find(|argument| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine));
-            if let Some(argument) = given {
-                let text = format!("`{argument}` is for the agent: leave out `{name}`, or put the flag behind it");
+                .filter(|argument| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine));
+            if let Some(flag) = given.find_map(clap::Arg::get_long) {
+                let text = format!("`--{flag}` is for the agent: leave out `{name}`, or put the flag behind it");
                 return Err(command.error(ErrorKind::ArgumentConflict, text));
             }
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::repository;
-use converge_model::{BlobRef, Digest, Error, ErrorKind, Report, Result, RunId, Value};
+use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Report, Result, RunId, Value};
 use converge_protocol::{
     Assignment, EnrollRequest, EnrollResponse, GroupAssignment, JoinToken, JoinTokenRequest, Manifest, MissingBlobs,
     NodeView, Page, Problem, ReportFilter, ReportSummary, RevisionView, limits,
@@ -22,6 +22,10 @@ const CONNECT: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(20);
 /// How long any answer but a blob's may take in all.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How many bytes of a blob must come each second beyond that.
+const SLOWEST: u64 = 16 << 10;
+/// How long after a request to stop it is noticed.
+const NOTICE: Duration = Duration::from_millis(50);
 
 /// What the store answered to a node that asked what to run.
 #[derive(Debug)]
@@ -82,6 +86,7 @@ pub(crate) struct StoreClient {
     base: String,
     token: Option<String>,
     http: reqwest::Client,
+    cancel: Cancel,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -110,9 +115,17 @@ impl StoreClient {
         Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
             token,
+            cancel: Cancel::new(),
             http: http.map_err(|error| wrong(error.to_string()))?,
             runtime: runtime.map_err(|error| Error::io("start", "the client's runtime", &error))?,
         })
+    }
+
+    /// The same, for a run that may be told to stop: then it asks nothing more, and gives up what it was asking at once.
+    /// Only what it has to tell is still told, until it is to stop now.
+    #[must_use]
+    pub(crate) fn stopped_by(self, cancel: &Cancel) -> Self {
+        Self { cancel: cancel.clone(), ..self }
     }
 
     /// The store's address.
@@ -127,18 +140,19 @@ impl StoreClient {
 
     /// Asks what this node should run; `etag` is that of the answer it has.
     pub(crate) fn check_in(&self, etag: Option<&str>) -> Result<CheckIn> {
+        let operation = "check in at";
         let mut request = self.request(Method::GET, "/v1/node").timeout(ANSWER);
         if let Some(etag) = etag {
             request = request.header(reqwest::header::IF_NONE_MATCH, etag);
         }
-        self.runtime.block_on(async {
-            let response = self.send("check in at", request).await?;
+        self.unless(Cancel::is_asked, operation, async {
+            let response = self.send(operation, request).await?;
             if response.status() == StatusCode::NOT_MODIFIED {
                 return Ok(CheckIn::Unchanged);
             }
             let etag =
                 response.headers().get(reqwest::header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-            Ok(CheckIn::Assigned(Box::new(self.document("check in at", response).await?), etag))
+            Ok(CheckIn::Assigned(Box::new(self.document(operation, response).await?), etag))
         })
     }
 
@@ -153,8 +167,9 @@ impl StoreClient {
             let cause = format!("blob {} has {} bytes, but {found} came", blob.digest.short(), blob.size);
             Error::new(ErrorKind::Failed, operation, &self.base, cause)
         };
-        let request = self.request(Method::GET, &format!("/v1/blobs/{}", blob.digest));
-        self.runtime.block_on(async {
+        let patience = ANSWER + Duration::from_secs(blob.size / SLOWEST);
+        let request = self.request(Method::GET, &format!("/v1/blobs/{}", blob.digest)).timeout(patience);
+        self.unless(Cancel::is_asked, operation, async {
             let mut response = self.send(operation, request).await?;
             let mut came = 0_u64;
             while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(operation, &error))? {
@@ -194,14 +209,15 @@ impl StoreClient {
     pub(crate) fn put_blob(&self, blob: &BlobRef, bytes: BlobBytes<'_>) -> Result<()> {
         let request = self.request(Method::PUT, &format!("/v1/blobs/{}", blob.digest));
         let request = request.header(reqwest::header::CONTENT_LENGTH, blob.size);
-        self.runtime.block_on(async {
+        let operation = "put a blob to";
+        self.unless(Cancel::is_now, operation, async {
             let body = match bytes {
                 BlobBytes::Memory(bytes) => reqwest::Body::from(bytes.to_vec()),
                 BlobBytes::File(path) => {
                     tokio::fs::File::open(path).await.map_err(|error| Error::io("read", path.display(), &error))?.into()
                 }
             };
-            self.send("put a blob to", request.body(body)).await.map(drop)
+            self.send(operation, request.body(body)).await.map(drop)
         })
     }
 
@@ -241,7 +257,7 @@ impl StoreClient {
     pub(crate) fn reports(&self, filter: &ReportFilter) -> Result<Page<ReportSummary>> {
         let request = self.request(Method::GET, "/v1/reports").query(filter).timeout(ANSWER);
         let operation = "list reports at";
-        self.runtime.block_on(async {
+        self.unless(Cancel::is_now, operation, async {
             let response = self.send(operation, request).await?;
             self.document(operation, response).await
         })
@@ -271,7 +287,7 @@ impl StoreClient {
         if let Some(question) = question {
             request = request.json(question);
         }
-        self.runtime.block_on(async {
+        self.unless(Cancel::is_now, operation, async {
             let response = self.send(operation, request).await?;
             self.document(operation, response).await
         })
@@ -279,7 +295,27 @@ impl StoreClient {
 
     fn command<Q: Serialize>(&self, operation: &str, method: Method, path: &str, question: &Q) -> Result<()> {
         let request = self.request(method, path).timeout(ANSWER).json(question);
-        self.runtime.block_on(async { self.send(operation, request).await.map(drop) })
+        self.unless(Cancel::is_now, operation, async { self.send(operation, request).await.map(drop) })
+    }
+
+    /// Waits for `answer`, until the run is told to stop.
+    fn unless<T>(
+        &self,
+        stopped: fn(&Cancel) -> bool,
+        operation: &str,
+        answer: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let told = async {
+            while !stopped(&self.cancel) {
+                tokio::time::sleep(NOTICE).await;
+            }
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                answer = answer => answer,
+                () = told => Err(Error::new(ErrorKind::Cancelled, operation, &self.base, "the run was told to stop")),
+            }
+        })
     }
 
     async fn send(&self, operation: &str, request: RequestBuilder) -> Result<Response> {
@@ -328,11 +364,22 @@ impl StoreClient {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Busy,
             _ => ErrorKind::Failed,
         };
+        let place = response.headers().get(reqwest::header::LOCATION).and_then(|place| place.to_str().ok());
+        let hint = match (status, place) {
+            (_, Some(place)) if status.is_redirection() => {
+                Some(format!("it sends elsewhere ({place}): give the store's own address, and no proxy's before it"))
+            }
+            (StatusCode::UNAUTHORIZED, _) => {
+                Some("it does not know this token: enrol again, or give the right --token-file".to_owned())
+            }
+            _ if status.is_server_error() => Some("look at the store's log".to_owned()),
+            _ => None,
+        };
         let cause = match self.document::<Problem>(operation, response).await {
             Ok(problem) => problem.detail.unwrap_or(problem.title),
             Err(_) => format!("it answered {status}"),
         };
-        Error::new(kind, operation, &self.base, cause)
+        Error { hint, ..Error::new(kind, operation, &self.base, cause) }
     }
 }
 

@@ -22,7 +22,6 @@ mod state;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use cli::{AgentArgs, Cli, Command, CommonArgs};

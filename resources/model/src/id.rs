@@ -109,6 +109,11 @@ impl RunId {
         Self(time | (random & ((1 << 80) - 1)))
     }
 
+    /// When the run began, in milliseconds since the epoch, as [`RunId::new`] was told.
+    pub fn millis(self) -> i64 {
+        i64::try_from(self.0 >> 80).unwrap_or(i64::MAX)
+    }
+
     /// The 16 bytes, which sort as the identities do.
     pub fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()

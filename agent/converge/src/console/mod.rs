@@ -12,7 +12,9 @@ use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use converge_model::Error;
+use converge_model::report::ReportedError;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::cli::{ColorWhen, CommonArgs};
 use crate::failure::{Failure, Outcome};

@@ -137,7 +137,7 @@ impl Agent {
         match choice {
             PolicyChoice::Local(local) => Ok(PolicySource::Local(local)),
             PolicyChoice::Store => match self.config_dir.node()? {
-                Some(identity) => Ok(PolicySource::Store(Arc::new(StorePolicy::new(identity, &self.state)?))),
+                Some(identity) => Ok(PolicySource::Store(Arc::new(StorePolicy::new(identity, &self.state, &self.cancel)?))),
                 None => Err(self.config_dir.not_a_node().into()),
             },
         }
@@ -159,6 +159,7 @@ impl Agent {
             remarks.push(format!(
                 "{unreadable} entries of the journal are torn or damaged: what an earlier run began there is not known"
             ));
+            journal.replace(&entries)?;
         }
         let recovery = Recovery::replay(&entries);
         let kept = LocalReports::new(&self.state, self.config.keep_reports);

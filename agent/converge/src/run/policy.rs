@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use converge_model::{BlobRef, Digest, Error, ErrorKind, Graph, Result, Value};
+use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Graph, Result, Value};
 use converge_policy::attribute::NodeAttributes;
 use converge_policy::bind::NodeIdentity as BoundNode;
 use converge_protocol::Assignment;
@@ -196,12 +196,12 @@ pub(crate) struct StorePolicy {
 }
 
 impl StorePolicy {
-    /// The store of the node called so.
+    /// The store of the node called so, asked until `cancel` is.
     ///
     /// # Errors
     /// Where its address is none, or the cache cannot be used.
-    pub(crate) fn new(identity: NodeIdentity, state: &StateDir) -> Result<Self> {
-        let client = StoreClient::new(&identity.store, Some(identity.token.clone()))?;
+    pub(crate) fn new(identity: NodeIdentity, state: &StateDir, cancel: &Cancel) -> Result<Self> {
+        let client = StoreClient::new(&identity.store, Some(identity.token.clone()))?.stopped_by(cancel);
         Ok(Self { client, identity, state: state.clone(), cache: BlobCache::open(state)? })
     }
 

@@ -106,7 +106,7 @@ fn what_only_a_node_can_know_is_wrong_before_anything_is_touched() {
     ] {
         let recipe = format!("[file.\"@/first\"]\n\n[file.\"@/wrong\"]\ncontent = {content:?}\n");
         let desk = Desk::new(&recipe);
-        let ended = desk.once().saying(&[said, "default.toml:3:1"]);
+        let ended = desk.once().saying(&[said, "default.toml:4:1"]);
         assert!(matches!(ended.code, Some(1 | 2)), "{ended:?}");
         assert!(ended.took.as_secs() < 20, "{content}: {:?}", ended.took);
         assert_eq!(desk.out("first"), None, "{content}");

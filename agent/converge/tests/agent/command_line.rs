@@ -31,6 +31,7 @@ fn errors_are_documents_where_programs_read_them() {
     let error = desk.run(&["--once", "--json"]).with_code(1).json();
     assert!(error["error"]["message"].as_str().unwrap().contains("node.toml"), "{error:#}");
     assert!(error["error"]["hint"].as_str().unwrap().contains("converge enroll"), "{error:#}");
+    let desk = Desk::new("[file.\"@/a\"]\n");
     desk.file("state", "a file in its place");
     let error = desk.once().with_code(3).json();
     assert!(error["error"]["message"].as_str().unwrap().contains("/state"), "{error:#}");
@@ -52,7 +53,7 @@ fn exit_codes_tell_input_runs_and_machines_apart() {
     desk.once().with_code(0);
     desk.run(&plan).with_code(0);
     desk.recipe("[execute.fails]\ncommand = 'echo because of this >&2; exit 7'\n[file.\"@/b\"]\n");
-    desk.once().with_code(2).saying(&["exited with 7", "because of this", "blocked_by"]);
+    desk.once().with_code(2).saying(&["exited with 7", "because of this", "blocked by execute[fails]"]);
     desk.recipe("[file.\"@/a\"\n");
     desk.run(&plan).with_code(1);
     let blocked =

@@ -119,9 +119,7 @@ impl Process {
             let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
             panic!("the agent still ran after {patience:?}");
         };
-        let ended = Ended::of(&output.unwrap(), started.elapsed());
-        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
-        ended
+        Ended::of(&output.unwrap(), started.elapsed())
     }
 }
 
@@ -144,11 +142,17 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    fn of(output: &Output, took: Duration) -> Self {
+    /// What came of a process; fails the test where it panicked.
+    #[track_caller]
+    pub(crate) fn of(output: &Output, took: Duration) -> Self {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        for defect in ["panicked", "a defect in converge"] {
+            assert!(!stderr.contains(defect), "{stderr}");
+        }
         Self {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout.clone()).expect("output is UTF-8"),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            stderr: stderr.into_owned(),
             took,
         }
     }

@@ -16,3 +16,4 @@ mod command_line;
 mod desk;
 mod interrupted;
 mod listener;
+mod wrong_clock;
