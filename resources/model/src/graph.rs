@@ -349,6 +349,7 @@ fn other_format(format: u32) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Timing;
 
     fn graph() -> Graph {
         let file = Declaration {
