@@ -192,7 +192,14 @@ impl Overlay<'_> {
             self.assumptions
                 .assume(format!("{unit} is taken to be disabled: its mask hides whether it starts at boot"));
         }
-        Ok(if status.exists { status } else { self.taken_to_come(unit, status) })
+        if !status.exists {
+            return Ok(self.taken_to_come(unit, status));
+        }
+        if change.activity.is_none() {
+            // Scripts of packages start, stop and replace units.
+            self.assumptions.doubt();
+        }
+        Ok(status)
     }
 
     /// A unit that nobody knows is taken to come with what is opaque.
