@@ -240,9 +240,7 @@ impl Stage {
     fn kill(&self, catalog: &converge_model::Catalog, operation: &str) {
         let twin = self.node.clone();
         twin.run(catalog);
-        let named = |candidate: &&Operation| {
-            format!("{} {}", candidate.name, candidate.subject) == operation
-        };
+        let named = |candidate: &&Operation| format!("{} {}", candidate.name, candidate.subject) == operation;
         let operations = twin.machine.operations();
         let Some(found) = operations.iter().find(named) else {
             let lines: Vec<String> = operations.iter().map(ToString::to_string).collect();

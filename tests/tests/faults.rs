@@ -248,9 +248,11 @@ impl Case {
         node.machine.set_faults(Faults::none());
         let again = node.run(&self.catalog);
         assert!(is_idle(&again), "{what}, then\n{}then\n{}", words(&clean), words(&again));
-        let wrote = node.machine.operations().into_iter().find(|operation| {
-            ["append", "replace", "flush", "write"].contains(&operation.name.as_str())
-        });
+        let wrote = node
+            .machine
+            .operations()
+            .into_iter()
+            .find(|operation| ["append", "replace", "flush", "write"].contains(&operation.name.as_str()));
         assert_eq!(wrote, None, "{what}: a run with nothing to do wrote");
         assert!(node.journal_is_empty(), "{what}: something is still due");
         disturbance.fired

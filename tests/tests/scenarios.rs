@@ -14,7 +14,8 @@ fn every_scenario_ends_as_it_is_told() {
     let failed: Vec<String> = paths
         .iter()
         .filter_map(|path| {
-            let checked = std::panic::catch_unwind(|| check(path)).unwrap_or_else(|_| Err("it panicked, see above".into()));
+            let checked =
+                std::panic::catch_unwind(|| check(path)).unwrap_or_else(|_| Err("it panicked, see above".into()));
             checked.err().map(|difference| format!("{}\n{difference}", path.display()))
         })
         .collect();
