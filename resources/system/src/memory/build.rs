@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use converge_model::system::accounts::{Password, User};
-use converge_model::system::files::{Attributes, FileType, Metadata};
+use converge_model::system::files::Attributes;
 use converge_model::system::packages::PackageState;
 use converge_model::system::services::{Activity, UnitAction};
 use converge_model::{AbsPath, Content};
 
 use super::packages::package_file_text;
-use super::{Behaviour, CommandRecord, Counts, MemoryMachine, Release, Script};
+use super::{Behaviour, MemoryMachine, Release, Script};
 
 /// Unwraps what a test set up.
 fn set<T, E: Display>(result: Result<T, E>) -> T {
@@ -214,23 +214,6 @@ impl MemoryMachine {
         self
     }
 
-    /// The bytes of the file at `path`, links followed; nothing where none is.
-    pub fn content(&self, path: &str) -> Option<Vec<u8>> {
-        let state = self.state();
-        let real = state.tree.resolve(&at(path)).ok()?;
-        state.bytes("read", &real).ok().map(|bytes| bytes.to_vec())
-    }
-
-    /// What is at `path`, without counting as an operation.
-    pub fn look(&self, path: &str) -> Option<Metadata> {
-        self.state().tree.metadata("look at", &at(path)).ok().flatten()
-    }
-
-    /// Whether a directory is at `path`.
-    pub fn is_directory(&self, path: &str) -> bool {
-        self.look(path).is_some_and(|metadata| metadata.file_type == FileType::Directory)
-    }
-
     /// A user and a group of the same name and number, with a home below `/home` that is not made.
     pub fn user(&self, name: &str, id: u32) -> &Self {
         self.group(name, id);
@@ -352,11 +335,6 @@ impl MemoryMachine {
         self
     }
 
-    /// How often the package index was fetched.
-    pub fn index_fetches(&self) -> u32 {
-        self.state().packages.fetches
-    }
-
     /// A unit whose file, below `/usr/lib/systemd/system`, can be enabled and reloaded.
     pub fn unit(&self, name: &str) -> &Self {
         set(self.state().put_unit(name, None));
@@ -401,25 +379,10 @@ impl MemoryMachine {
         self
     }
 
-    /// How often a unit was started, stopped, restarted and reloaded by somebody who said so.
-    pub fn counts(&self, unit: &str) -> Counts {
-        self.state().units.units.get(unit).map(|unit| unit.counts).unwrap_or_default()
-    }
-
-    /// How often all unit files were read anew.
-    pub fn unit_reloads(&self) -> u32 {
-        self.state().units.reloads
-    }
-
     /// What a command line does. `*` in it stands for anything; of two that fit the one given last counts.
     pub fn command(&self, line: &str, script: Script) -> &Self {
         self.state().commands.scripts.push((line.to_owned(), script));
         self
-    }
-
-    /// The commands that were run to their end, in that order.
-    pub fn commands_run(&self) -> Vec<CommandRecord> {
-        self.state().commands.records.clone()
     }
 
     /// The machine starts again: `/run` and `/tmp` are empty, only enabled units run, nobody holds a lock, and a new

@@ -21,6 +21,7 @@ mod commands;
 pub mod document;
 mod dump;
 mod files;
+mod inspect;
 pub mod operation;
 pub mod packages;
 mod services;

@@ -149,13 +149,13 @@ impl State {
         let masked = status.enablement == Enablement::Masked;
         match action {
             UnitAction::Start | UnitAction::Restart | UnitAction::Enable if masked => {
-                return fail(ErrorKind::Denied, "it is masked");
+                fail(ErrorKind::Denied, "it is masked")
             }
             UnitAction::Enable if status.enablement == Enablement::Static => {
-                return fail(ErrorKind::Invalid, "its file has no [Install] section that says when to start it");
+                fail(ErrorKind::Invalid, "its file has no [Install] section that says when to start it")
             }
             UnitAction::Mask if self.is_configured(name)? => {
-                return fail(ErrorKind::Failed, "a file is where the link has to go, in /etc/systemd/system");
+                fail(ErrorKind::Failed, "a file is where the link has to go, in /etc/systemd/system")
             }
             UnitAction::Enable => self.set_enabled(name, true),
             UnitAction::Disable => self.set_enabled(name, false),

@@ -7,8 +7,7 @@ use proptest::prelude::*;
 
 use super::answers::difference;
 use super::operations::{
-    GROUPS, Operation, PACKAGES, PATHS, TEXTS, UNITS, USERS, account_operation, file_operation, package_operation,
-    unit_operation,
+    Operation, PACKAGES, UNITS, account_operation, file_operation, package_operation, unit_operation,
 };
 use crate::memory::{MemoryMachine, Release};
 use crate::overlay::Overlay;

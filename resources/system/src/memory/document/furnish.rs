@@ -1,241 +1,22 @@
-//! A machine as a TOML document: the "before" of a scenario.
-//!
-//! ```toml
-//! base = "debian"                       # or "empty"; debian where nothing is said
-//! capacity = 1000000                    # bytes that all regular files may have together
-//! offline = true                        # nothing can be fetched
-//! without = ["services"]                # no service manager; likewise `packages`, no package manager
-//! index_age = "2d"                      # how old the package index is
-//! package_lock = { holder = "unattended-upgrades (4711)", left = "5m" }
-//!
-//! [files]
-//! "/etc/motd" = "hello\n"
-//! "/etc/key" = { content = "secret", mode = "0600", owner = "alice", group = "adm", immutable = true }
-//! "/srv/www" = { directory = true, read_only = true }
-//! "/etc/alias" = { link = "motd" }
-//! "/etc/second" = { hard_link = "/etc/motd" }
-//! "/run/pipe" = { special = true }
-//! "/etc/hosts" = { content = "", mounted = true }
-//! "/root" = { absent = true }           # what the base brings
-//!
-//! [groups.crew]
-//! gid = 2000
-//! members = ["alice"]
-//!
-//! [users.alice]                         # with a group of the same name and number unless `group` says another
-//! uid = 1000
-//! home = "/home/alice"                  # not made; declare it among the files
-//! password = "$6$…"
-//! locked = false
-//!
-//! [packages.web]
-//! installed = "1.0"
-//! state = "unfinished"                  # or "configuration"
-//! held = true
-//! pinned = "1.0"
-//! [packages.web.versions."1.0"]
-//! depends = ["lib"]
-//! files = { "/etc/web.conf" = "shipped\n" }
-//! units = ["web.service"]
-//! users = ["web"]
-//! fails = "what its script prints"
-//! unpublished = true                    # the index has it only after it was fetched anew
-//! archive = "/srv/web_1.0_all.deb"      # it is in this file, not in a repository
-//!
-//! [units."web.service"]
-//! text = "[Service]\n…"                 # a unit that can be enabled and reloaded where nothing is said
-//! running = true
-//! enabled = true
-//! masked = true
-//! failed = true
-//! fails = "what its log says"           # from now on; likewise `hangs = true`
-//!
-//! [commands."make *"]                   # `*` stands for anything
-//! code = 0
-//! output = ""
-//! takes = "3s"
-//! writes = { "/srv/built" = "x" }
-//! removes = ["/srv/source"]
-//! ```
+//! Putting on a machine what a document says.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
 use converge_model::system::accounts::{Password, User};
 use converge_model::system::files::Attributes;
 use converge_model::system::packages::PackageState;
-use converge_model::system::services::UnitAction;
+use converge_model::system::services::{Activity, UnitAction};
 use converge_model::{AbsPath, Content, Span};
-use serde::Deserialize;
 
-use super::packages::{Present, Release, package_file_text};
-use super::services::Behaviour;
-use super::{Effect, MemoryMachine, Script, State};
+use super::entries::{
+    Account, CommandEntry, Document, FileEntry, PackageEntry, Part, StateEntry, UnitEntry, UserEntry, VersionEntry,
+};
+use crate::memory::packages::{Present, Release, package_file_text};
+use crate::memory::{Behaviour, Effect, MemoryMachine, Script, State};
 
 /// Why a document is no machine.
 type Wrong = String;
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Document {
-    base: Base,
-    capacity: Option<u64>,
-    offline: bool,
-    without: Vec<Part>,
-    index_age: Option<Span>,
-    package_lock: Option<Lock>,
-    files: BTreeMap<AbsPath, FileEntry>,
-    groups: BTreeMap<String, GroupEntry>,
-    users: BTreeMap<String, UserEntry>,
-    packages: BTreeMap<String, PackageEntry>,
-    units: BTreeMap<String, UnitEntry>,
-    commands: BTreeMap<String, CommandEntry>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Base {
-    #[default]
-    Debian,
-    Empty,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Part {
-    Services,
-    Packages,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Lock {
-    holder: String,
-    left: Span,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum FileEntry {
-    Text(String),
-    Whole(Box<FileTable>),
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileTable {
-    content: Option<String>,
-    directory: bool,
-    link: Option<String>,
-    hard_link: Option<AbsPath>,
-    special: bool,
-    absent: bool,
-    mode: Option<String>,
-    owner: Option<Account>,
-    group: Option<Account>,
-    immutable: bool,
-    read_only: bool,
-    mounted: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Account {
-    Name(String),
-    Number(u32),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GroupEntry {
-    gid: u32,
-    #[serde(default)]
-    members: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UserEntry {
-    uid: u32,
-    group: Option<Account>,
-    #[serde(default)]
-    comment: String,
-    home: Option<String>,
-    shell: Option<String>,
-    #[serde(default)]
-    password: String,
-    locked: Option<bool>,
-    expires: Option<i64>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct PackageEntry {
-    installed: Option<String>,
-    state: Option<StateEntry>,
-    held: bool,
-    pinned: Option<String>,
-    versions: BTreeMap<String, VersionEntry>,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum StateEntry {
-    Installed,
-    Unfinished,
-    Configuration,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct VersionEntry {
-    depends: Vec<String>,
-    files: BTreeMap<AbsPath, String>,
-    units: Vec<String>,
-    users: Vec<String>,
-    fails: Option<String>,
-    unpublished: bool,
-    archive: Option<AbsPath>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct UnitEntry {
-    text: Option<String>,
-    running: bool,
-    enabled: bool,
-    masked: bool,
-    failed: bool,
-    fails: Option<String>,
-    hangs: bool,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct CommandEntry {
-    code: i32,
-    output: String,
-    takes: Option<Span>,
-    writes: BTreeMap<AbsPath, String>,
-    removes: Vec<AbsPath>,
-}
-
-impl MemoryMachine {
-    /// The machine that a document describes; see [`document`](self) for what it may say.
-    ///
-    /// # Errors
-    /// Says what in the document is wrong, or could not be so on a machine.
-    pub fn from_toml(text: &str) -> Result<Self, String> {
-        let document: Document = toml::from_str(text).map_err(|error| error.to_string())?;
-        let machine = match document.base {
-            Base::Debian => Self::debian(),
-            Base::Empty => Self::new(),
-        };
-        document.put_on(&machine)?;
-        Ok(machine)
-    }
-}
 
 /// A failure, with the part of the document that led to it.
 fn wrong(part: impl Display) -> impl Fn(converge_model::Error) -> Wrong {
@@ -247,7 +28,7 @@ fn bytes(text: &str) -> Arc<[u8]> {
 }
 
 impl Document {
-    fn put_on(self, machine: &MemoryMachine) -> Result<(), Wrong> {
+    pub(super) fn put_on(self, machine: &MemoryMachine) -> Result<(), Wrong> {
         let mut state = machine.state();
         for (name, group) in self.groups {
             state.roster.insert_group(&name, group.gid, group.members);
@@ -438,7 +219,7 @@ impl UnitEntry {
         }
         let unit = state.units.units.entry(name.to_owned()).or_default();
         if self.failed {
-            unit.activity = converge_model::system::services::Activity::Failed;
+            unit.activity = Activity::Failed;
         }
         unit.behaviour = match self.fails {
             Some(log) => Behaviour::Fails(log),
