@@ -1,6 +1,7 @@
 //! A run that is killed loses nothing: the next one goes on from there, and carries out every notification that was due.
 
 #![allow(
+    clippy::disallowed_macros,
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
