@@ -87,7 +87,7 @@ impl State {
                 _ if first != path => writeln!(text, "{path} is {first}"),
                 Shape::Directory { .. } => writeln!(text, "{path} directory {owner} {mode:04o}"),
                 Shape::Symlink(target) => writeln!(text, "{path} link {owner} -> {target}"),
-                Shape::Special | Shape::Unknown => writeln!(text, "{path} special {owner} {mode:04o}"),
+                Shape::Special | Shape::Unknown { .. } => writeln!(text, "{path} special {owner} {mode:04o}"),
                 Shape::Regular(Data::Known(Content::Bytes(bytes))) => {
                     writeln!(text, "{path} file {owner} {mode:04o} {}", shown(bytes))
                 }

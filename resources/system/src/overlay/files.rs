@@ -27,9 +27,9 @@ impl Overlay<'_> {
     fn probe_own(&self, path: &AbsPath, node: &Node, content: Option<&Content>) -> Result<Probe> {
         let same = match (&node.shape, content) {
             (Shape::Regular(data), Some(content)) => self.holds(data, content)?,
-            (Shape::Unknown, content) => {
+            (Shape::Unknown { mode }, content) => {
                 self.assumptions.assume(format!("{path} is taken for a file whose content is not known"));
-                let metadata = Metadata { file_type: FileType::Regular, mode: UNKNOWN_MODE, size: 0, ..node.metadata };
+                let metadata = Metadata { file_type: FileType::Regular, mode: mode.unwrap_or(UNKNOWN_MODE), size: 0, ..node.metadata };
                 return Ok(Probe { metadata, same: content.map(|_| false) });
             }
             _ => None,
@@ -87,7 +87,7 @@ impl Files for Overlay<'_> {
         match tree.node(id).map(|node| (&node.shape, node.metadata.file_type)) {
             Some((Shape::Regular(Data::Known(content)), _)) => self.base.files().read_content(content, limit),
             Some((Shape::Regular(Data::Base(below)), _)) => self.base.files().read(below, limit),
-            Some((Shape::Unknown, _)) => {
+            Some((Shape::Unknown { .. }, _)) => {
                 self.assumptions.assume(format!("what {path} will hold is not known"));
                 Ok(Vec::new())
             }

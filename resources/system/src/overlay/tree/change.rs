@@ -98,7 +98,7 @@ impl Tree<'_> {
             let (place, name) = self.entry(operation, path)?;
             let defaults = (0o755, self.user.0, self.user.1);
             let metadata = self.new_metadata(FileType::Directory, Attributes::default(), defaults, 4096);
-            self.put_new(&place, name, metadata, Shape::Unknown)?;
+            self.put_new(&place, name, metadata, Shape::Unknown { mode: None })?;
         }
         Ok(())
     }
@@ -106,7 +106,7 @@ impl Tree<'_> {
     /// Whether nobody knows what was found.
     pub(crate) fn is_unknown(&self, found: &Found) -> bool {
         match found {
-            Found::Own(id) => matches!(self.nodes.get(id).map(|node| &node.shape), Some(Shape::Unknown)),
+            Found::Own(id) => matches!(self.nodes.get(id).map(|node| &node.shape), Some(Shape::Unknown { .. })),
             Found::Base(_) | Found::Nothing => false,
         }
     }
@@ -191,7 +191,7 @@ impl Tree<'_> {
         if let Directory::Own(id) = place.directory {
             // What nobody knew is a directory, now that something is put into it.
             if let Some(node) = self.nodes.get_mut(&id)
-                && matches!(node.shape, Shape::Unknown)
+                && matches!(node.shape, Shape::Unknown { .. })
             {
                 node.shape = empty_directory();
             }
@@ -286,6 +286,9 @@ impl Tree<'_> {
         }
         (metadata.uid, metadata.gid) = (uid, gid);
         metadata.mode = attributes.mode.unwrap_or(metadata.mode);
+        if let Shape::Unknown { mode } = &mut node.shape {
+            *mode = attributes.mode.or(*mode);
+        }
     }
 
     pub(super) fn put(&mut self, parent: NodeId, name: OsString, id: NodeId) {

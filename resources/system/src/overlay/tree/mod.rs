@@ -53,7 +53,10 @@ pub(crate) enum Shape {
     /// A pipe, socket or device.
     Special,
     /// Nobody knows what: something is taken to have made it. A directory to whoever looks into it or writes below it.
-    Unknown,
+    Unknown {
+        /// Its permissions, once somebody set them.
+        mode: Option<u32>,
+    },
 }
 
 /// A node that this tree holds.
@@ -239,7 +242,7 @@ impl<'a> Tree<'a> {
                 None => Err(refuse_missing(operation, directory)),
             },
             Found::Own(id) => match self.nodes.get(&id) {
-                Some(Node { shape: Shape::Directory { .. } | Shape::Unknown, .. }) => {
+                Some(Node { shape: Shape::Directory { .. } | Shape::Unknown { .. }, .. }) => {
                     let entries = self.entries(id)?;
                     Ok(entries.into_iter().map(|(name, file_type)| Entry { name, file_type }).collect())
                 }

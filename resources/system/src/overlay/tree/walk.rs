@@ -166,7 +166,7 @@ impl Tree<'_> {
             Found::Own(id) => match self.nodes.get(&id) {
                 None => Step::Nothing,
                 Some(node) => match &node.shape {
-                    Shape::Directory { .. } | Shape::Unknown => Step::Into(Directory::Own(id)),
+                    Shape::Directory { .. } | Shape::Unknown { .. } => Step::Into(Directory::Own(id)),
                     Shape::Symlink(target) => Step::Follow { link: node.metadata, target: target.clone() },
                     Shape::Regular(_) | Shape::Special => Step::Other,
                 },
