@@ -1,6 +1,7 @@
 //! Identical declarations of a resource are one; different ones are an error.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use converge_model::{Diagnostic, Graph, ResourceId};
 
@@ -19,16 +20,20 @@ pub(super) fn representatives<'a>(
     let mut stands_for: Vec<usize> = (0..drafts.len()).collect();
     let mut known: HashMap<&ResourceId, usize> = HashMap::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
-        let Some(&earlier) = known.get(&draft.resource.id) else {
-            known.insert(&draft.resource.id, at);
-            continue;
+        let mut place = match known.entry(&draft.resource.id) {
+            Entry::Vacant(place) => {
+                place.insert(at);
+                continue;
+            }
+            Entry::Occupied(place) => place,
         };
+        let earlier = *place.get();
         let first = &drafts[earlier];
         match (first.resource.skipped.is_some(), draft.resource.skipped.is_some()) {
             (_, true) => stands_for[at] = earlier,
             (true, false) => {
                 stands_for[earlier] = at;
-                known.insert(&draft.resource.id, at);
+                place.insert(at);
             }
             (false, false) => {
                 let differing = differences(first, draft);

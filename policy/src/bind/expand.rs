@@ -36,6 +36,9 @@ pub(super) struct Expander<'a, 'v, 'g> {
     findings: &'a mut Findings,
     checker: Checker,
     schemas: HashMap<&'g str, Rc<KindSchema>>,
+    latest: Option<(&'g str, Rc<KindSchema>)>,
+    /// What each cookbook is called in an origin.
+    cookbooks: Vec<String>,
     custom: HashMap<&'g str, (usize, &'g CustomKind)>,
     drafts: Vec<Draft<'g>>,
     groups: Vec<Group<'g>>,
@@ -57,6 +60,8 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
             findings,
             checker: Checker::default(),
             schemas: HashMap::new(),
+            latest: None,
+            cookbooks: graph.cookbooks.iter().map(|book| format!("{} {}", book.name, book.version)).collect(),
             custom: graph.kinds.iter().enumerate().map(|(at, (name, kind))| (name.as_str(), (at, kind))).collect(),
             drafts: Vec::with_capacity(declared),
             groups: Vec::new(),
@@ -177,7 +182,12 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
 
     fn kind(&mut self, declaration: &'g Declaration, frame: &Frame) -> Option<KindOf<'g>> {
         let name = declaration.kind.as_str();
+        // Resources of one kind often follow each other.
+        if let Some((_, schema)) = self.latest.as_ref().filter(|(latest, _)| *latest == name) {
+            return Some(KindOf::BuiltIn(Rc::clone(schema)));
+        }
         if let Some(schema) = self.schemas.get(name) {
+            self.latest = Some((name, Rc::clone(schema)));
             return Some(KindOf::BuiltIn(Rc::clone(schema)));
         }
         if let Some(kind) = self.kinds.kind(name) {
@@ -299,9 +309,8 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
     }
 
     fn origin(&self, declaration: &Declaration, frame: &Frame) -> Origin {
-        let cookbook = self.graph.cookbooks.get(frame.cookbook);
         Origin {
-            cookbook: cookbook.map(|cookbook| format!("{} {}", cookbook.name, cookbook.version)).unwrap_or_default(),
+            cookbook: self.cookbooks.get(frame.cookbook).cloned().unwrap_or_default(),
             recipe: self.graph.recipes.get(frame.recipe).map(|recipe| recipe.name.clone()).unwrap_or_default(),
             file: self.graph.file(declaration.at).to_owned(),
             line: declaration.at.line,

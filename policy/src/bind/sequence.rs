@@ -22,50 +22,54 @@ impl<'a> Sequencer<'a> {
         for (at, unit) in recipes.iter().enumerate() {
             let required = graph.recipes.get(at).map(|recipe| recipe.requires.as_slice()).unwrap_or_default();
             // A recipe that is required comes earlier in the run list.
-            let mut before: Vec<usize> =
-                required.iter().filter_map(|&other| ends.get(other)).flatten().copied().collect();
-            before.sort_unstable();
-            before.dedup();
-            ends.push(self.unit(unit, before, Why::Recipe));
+            let earlier = required.iter().filter_map(|&other| ends.get(other)).flatten();
+            let mut waits: Vec<usize> = earlier.copied().collect();
+            waits.sort_unstable();
+            waits.dedup();
+            self.unit(unit, &mut waits, Why::Recipe);
+            ends.push(waits);
         }
     }
 
-    /// Makes `unit` wait for `before`, and gives what the next one must wait for in its turn. Where there is nothing in the
-    /// unit that could fail, that is what it would have waited for itself: a chain never breaks.
-    fn unit(&mut self, unit: &Unit, before: Vec<usize>, why: Why) -> Vec<usize> {
+    /// Makes `unit` wait for `waits`, and leaves there what the next one must wait for in its turn. Where there is nothing
+    /// in the unit that could fail, that is what it would have waited for itself: a chain never breaks.
+    fn unit(&mut self, unit: &Unit, waits: &mut Vec<usize>, why: Why) {
         match unit {
-            Unit::One(at) => self.one(*at, before, why),
+            Unit::One(at) => self.one(*at, waits, why),
             Unit::Many { ordered: true, units } => {
-                units
-                    .iter()
-                    .fold((before, why), |(before, why), unit| {
-                        let after = self.unit(unit, before, why);
-                        (after, Why::Written)
-                    })
-                    .0
+                for (turn, unit) in units.iter().enumerate() {
+                    self.unit(unit, waits, if turn == 0 { why } else { Why::Written });
+                }
             }
             Unit::Many { ordered: false, units } => {
-                let mut ends: Vec<usize> = units.iter().flat_map(|unit| self.unit(unit, before.clone(), why)).collect();
+                let mut ends = Vec::new();
+                for unit in units {
+                    let mut own = waits.clone();
+                    self.unit(unit, &mut own, why);
+                    ends.append(&mut own);
+                }
                 ends.sort_unstable();
                 ends.dedup();
-                if ends.is_empty() { before } else { ends }
+                if !ends.is_empty() {
+                    *waits = ends;
+                }
             }
         }
     }
 
-    fn one(&mut self, at: usize, mut before: Vec<usize>, why: Why) -> Vec<usize> {
+    fn one(&mut self, at: usize, waits: &mut Vec<usize>, why: Why) {
         let stands = self.stands_for[at];
         if self.drafts[stands].resource.skipped.is_some() {
-            return before;
+            return;
         }
         if stands != at {
             // It was declared elsewhere, too, and waits for what is written there; what follows here waits for both.
-            if !before.contains(&stands) && self.drafts[at].resource.skipped.is_none() {
-                before.push(stands);
+            if !waits.contains(&stands) && self.drafts[at].resource.skipped.is_none() {
+                waits.push(stands);
             }
-            return before;
+            return;
         }
-        before.into_iter().for_each(|before| self.edges.add(Edge { before, after: at, why, line: 0 }));
-        vec![at]
+        waits.drain(..).for_each(|before| self.edges.add(Edge { before, after: at, why, line: 0 }));
+        waits.push(at);
     }
 }
