@@ -129,14 +129,19 @@ fn templates_that_include_themselves_end() {
 }
 
 #[test]
-fn a_hundred_thousand_resources_in_one_recipe_converge() {
-    // A build without optimization needs a minute for what takes an optimized one two seconds.
+fn a_hundred_thousand_resources_in_one_recipe_are_planned_and_converged() {
+    // A build without optimization takes ten times as long.
     let many = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
-    let recipe: String = (0..many).map(|n| format!("[file.\"@/f{n}\"]\ncontent = \"{n}\"\n")).collect();
-    let desk = Desk::new(&recipe);
+    let recipe =
+        |many: usize| -> String { (0..many).map(|n| format!("[file.\"@/f{n}\"]\ncontent = \"{n}\"\n")).collect() };
+    let desk = Desk::new(&recipe(many));
+    let plan = desk.run(&["plan", "--json", "--policy", "policies/test.toml"]).with_code(0).json();
+    assert_eq!(plan["counts"]["would_update"], many);
+    // Writing them all would be a test of the disk.
+    desk.recipe(&recipe(many / 10));
     let report = desk.once().with_code(0).json();
-    assert_eq!(report["counts"]["updated"], many);
+    assert_eq!(report["counts"]["updated"], many / 10);
     assert_eq!(desk.out("f7").as_deref(), Some("7"));
     let idle = desk.once().with_code(0).json();
-    assert_eq!((&idle["counts"]["up_to_date"], &idle["counts"]["updated"]), (&many.into(), &serde_json::Value::Null));
+    assert_eq!(idle["counts"], serde_json::json!({ "up_to_date": many / 10 }));
 }

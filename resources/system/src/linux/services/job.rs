@@ -186,6 +186,7 @@ impl Order {
             "timeout" => format!("it did not {} within the time that its unit file gives it", self.action.word()),
             other => other.to_owned(),
         };
+        let mut hint = None;
         // Without these answers the cause is shorter, and no less true.
         if let Ok(listed) = manager.unit(id).await {
             cause = format!("{cause}; it is {} ({})", listed.active_state, listed.sub_state);
@@ -199,9 +200,10 @@ impl Order {
                 && status != 0
             {
                 cause = format!("{cause}, status {status}");
+                hint = hint_of(status);
             }
         }
-        Refusal::new(ErrorKind::Failed, cause)
+        Refusal { hint, ..Refusal::new(ErrorKind::Failed, cause) }
     }
 
     /// The job is not done, and the time is up.
@@ -224,6 +226,21 @@ impl Order {
         Refusal::new(ErrorKind::TimedOut, format!("{what} after {}", converge_model::Span::from(self.timeout)))
             .with_hint("give it a longer `timeout` if it needs one")
     }
+}
+
+/// What to do about the status with which systemd ends a process that never became the unit's program. The unit's log does
+/// not always have the reason: whether the journal knows whose a line is depends on how soon the process is gone.
+fn hint_of(status: i32) -> Option<&'static str> {
+    Some(match status {
+        200 => {
+            "its working directory is not there: declare it before the service, or mend WorkingDirectory in its unit file"
+        }
+        203 => "its program is not there or cannot be executed: look at ExecStart in its unit file",
+        216 => "its group is not there: declare it before the service, or mend Group in its unit file",
+        217 => "its user is not there: declare it before the service, or mend User in its unit file",
+        226 => "a path that its unit file names is not there (ReadWritePaths, BindPaths and their like)",
+        _ => return None,
+    })
 }
 
 /// systemd did not start a unit, and finds nothing wrong with that.
