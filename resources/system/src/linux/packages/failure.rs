@@ -5,53 +5,43 @@ use converge_model::{Error, ErrorKind};
 /// How many of a script's last lines are shown.
 const LINES: usize = 12;
 
-/// Which words of apt mean which sort of failure, and what to do then. The first that is found counts.
-const MEANINGS: [(&str, ErrorKind, Option<&str>); 16] = [
-    ("Could not get lock", ErrorKind::Busy, Some("another package manager is at work; run again when it is done")),
+/// Words, what sort of failure they mean, and what to do then.
+type Meaning = (&'static str, ErrorKind, &'static str);
+
+/// What counts wherever it is said, by a package's script too.
+const ANYWHERE: [Meaning; 3] = [
+    ("No space left on device", ErrorKind::NoSpace, FREE_SPACE),
+    ("enough free space", ErrorKind::NoSpace, FREE_SPACE),
+    ("Read-only file system", ErrorKind::Denied, "remount it writable; dpkg needs to write below /usr and /var"),
+];
+/// What counts where apt or dpkg themselves complain of it. The first that is found does.
+const COMPLAINTS: [Meaning; 14] = [
+    ("are you root", ErrorKind::Denied, "run as root"),
+    ("Could not get lock", ErrorKind::Busy, ANOTHER),
+    ("Unable to acquire the dpkg", ErrorKind::Busy, ANOTHER),
+    ("locked by another process", ErrorKind::Busy, ANOTHER),
+    ("Unable to locate package", ErrorKind::NotFound, "check the name, and that its repository is among the sources"),
     (
-        "Unable to acquire the dpkg",
-        ErrorKind::Busy,
-        Some("another package manager is at work; run again when it is done"),
-    ),
-    (
-        "No space left on device",
-        ErrorKind::NoSpace,
-        Some("free space (df -h / /var /boot), for example with apt-get clean"),
-    ),
-    ("enough free space", ErrorKind::NoSpace, Some("free space (df -h / /var /boot), for example with apt-get clean")),
-    ("are you root", ErrorKind::Denied, Some("run as root")),
-    ("Read-only file system", ErrorKind::Denied, Some("remount it writable; dpkg needs to write below /usr and /var")),
-    (
-        "Unable to locate package",
+        "no installation candidate",
         ErrorKind::NotFound,
-        Some("check the name, and that its repository is among the sources"),
+        "it is virtual, or pinned away: name a package that provides it",
     ),
-    (
-        "has no installation candidate",
-        ErrorKind::NotFound,
-        Some("it is virtual, or pinned away: name a package that provides it"),
-    ),
-    ("was not found", ErrorKind::NotFound, Some("apt-cache policy PACKAGE lists the versions there are")),
+    ("was not found", ErrorKind::NotFound, "apt-cache policy PACKAGE lists the versions there are"),
     (
         "needs to be reinstalled",
         ErrorKind::Failed,
-        Some("offer its package file again, or drop it: dpkg --remove --force-remove-reinstreq PACKAGE"),
+        "offer its package file again, or drop it: dpkg --remove --force-remove-reinstreq PACKAGE",
     ),
-    (
-        "unauthenticated packages",
-        ErrorKind::Denied,
-        Some("install the repository's key where its source says Signed-By"),
-    ),
-    ("Temporary failure resolving", ErrorKind::Unavailable, Some("check the network and name resolution")),
-    ("Failed to fetch", ErrorKind::Unavailable, Some("check the network, the proxy, and that the repository is whole")),
-    ("unmet dependencies", ErrorKind::Failed, Some("another version or repository is needed, or a hold is in the way")),
-    ("Unmet dependencies", ErrorKind::Failed, Some("another version or repository is needed, or a hold is in the way")),
-    (
-        "held broken packages",
-        ErrorKind::Failed,
-        Some("another version or repository is needed, or a hold is in the way"),
-    ),
+    ("unauthenticated packages", ErrorKind::Denied, "install the repository's key where its source says Signed-By"),
+    ("Temporary failure resolving", ErrorKind::Unavailable, "check the network and name resolution"),
+    ("Failed to fetch", ErrorKind::Unavailable, "check the network, the proxy, and that the repository is whole"),
+    ("nmet dependencies", ErrorKind::Failed, DEPENDENCIES),
+    ("held broken packages", ErrorKind::Failed, DEPENDENCIES),
+    ("generated breaks", ErrorKind::Failed, DEPENDENCIES),
 ];
+const FREE_SPACE: &str = "free space (df -h / /var /boot), for example with apt-get clean";
+const ANOTHER: &str = "another package manager is at work; run again when it is done";
+const DEPENDENCIES: &str = "another version or repository is needed, or a hold is in the way";
 
 /// A call of apt or dpkg that failed.
 pub(super) struct Failure<'a> {
@@ -72,10 +62,11 @@ pub(super) fn explain(failure: &Failure<'_>) -> Error {
     let output = failure.output;
     let broken = broken_packages(output);
     let complaints = complaints(output, !broken.is_empty());
-    let (kind, hint) = MEANINGS
+    let meaning = ANYWHERE
         .iter()
         .find(|(words, ..)| output.contains(words))
-        .map_or((ErrorKind::Failed, None), |(_, kind, hint)| (*kind, *hint));
+        .or_else(|| COMPLAINTS.iter().find(|(words, ..)| complaints.iter().any(|complaint| complaint.contains(words))));
+    let (kind, hint) = meaning.map_or((ErrorKind::Failed, None), |(_, kind, hint)| (*kind, Some(*hint)));
     let mut reasons: Vec<&str> = broken.iter().chain(&complaints).map(String::as_str).collect();
     if reasons.is_empty() {
         reasons.push(failure.ended);
@@ -194,14 +185,14 @@ mod tests {
     fn failures_say_why_and_what_to_do() {
         for (output, kind, cause, hint) in [
             (
-                "Setting up broken (1.0) ...\nchecking the moon\nno moon tonight\n\
+                "Setting up broken (1.0) ...\nchecking the moon\nthe moon was not found\n\
                  dpkg: error processing package broken (--configure):\n installed broken package post-installation script \
                  subprocess returned error exit status 3\n\
                  dpkg: error processing package leans (--configure):\n dependency problems - leaving unconfigured\n\
                  Errors were encountered while processing:\n broken\nE: Sub-process /usr/bin/dpkg returned an error code (1)\n",
                 ErrorKind::Failed,
                 "broken: installed broken package post-installation script subprocess returned error exit status 3; it \
-                 printed:\n    checking the moon\n    no moon tonight",
+                 printed:\n    checking the moon\n    the moon was not found",
                 "mend what its script complains of",
             ),
             (

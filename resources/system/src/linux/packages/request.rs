@@ -241,3 +241,98 @@ fn goal(install: &Install, file: Option<&PackageFile>, index: &Index) -> Result<
     }
     Ok(Goal { name: install.name.clone(), version: Some(file.version.clone()) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = "\
+Package: dpkg\nEssential: yes\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21\n\n\
+Package: hello\nStatus: install ok installed\nArchitecture: all\nVersion: 2.0\n\n\
+Package: kept\nStatus: hold ok installed\nArchitecture: amd64\nVersion: 3\n\n\
+Package: gone\nStatus: deinstall ok config-files\nArchitecture: amd64\nVersion: 4\n\n\
+Package: half\nStatus: install ok half-configured\nArchitecture: amd64\nVersion: 5\n";
+
+    fn index() -> Index {
+        let mut index = Index::default();
+        index.add_status(STATUS.as_bytes());
+        index.finish();
+        index
+    }
+
+    /// As the arguments read: `name`, `name=version`, `-remove`, `+purge`, `hold:name`.
+    fn transaction(text: &str) -> Transaction {
+        let mut transaction = Transaction::default();
+        for word in text.split_whitespace() {
+            match (word.strip_prefix('-'), word.strip_prefix('+'), word.strip_prefix("hold:")) {
+                (Some(name), ..) => transaction.remove.push(name.to_owned()),
+                (_, Some(name), _) => transaction.purge.push(name.to_owned()),
+                (.., Some(name)) => transaction.hold.push(name.to_owned()),
+                _ => {
+                    let (name, version) = word.split_once('=').map_or((word, None), |(name, rest)| (name, Some(rest)));
+                    let version = version.map(str::to_owned);
+                    transaction.install.push(Install { name: name.to_owned(), version, file: None });
+                }
+            }
+        }
+        transaction
+    }
+
+    #[test]
+    fn a_transaction_becomes_two_calls_at_most() {
+        for (asked, first, second) in [
+            ("", "", ""),
+            ("hello new:i386", "install hello new:i386 --no-remove", ""),
+            ("hello=1.0", "install --allow-downgrades hello=1.0 --no-remove", ""),
+            ("hello=2.1 kept=3", "install hello=2.1 kept=3 --no-remove", ""),
+            ("kept=2 hold:kept", "install --allow-downgrades --allow-change-held-packages kept=2 --no-remove", ""),
+            ("gone=1 hold:hello", "install gone=1 --no-remove", ""),
+            ("new -hello", "install new hello-", ""),
+            ("-hello -gone -never", "install hello-", ""),
+            ("+hello +never", "install --purge hello-", "purge hello"),
+            ("+gone", "install --purge gone-", "purge gone"),
+            ("-half +gone", "install half-", "purge gone"),
+            ("hold:hello", "", ""),
+        ] {
+            let (transaction, index) = (transaction(asked), index());
+            let files = vec![None; transaction.install.len()];
+            let shown =
+                |request: &Request| if request.is_empty() { String::new() } else { request.guarded_words().join(" ") };
+            assert_eq!(shown(&Request::new(&transaction, &files, &index).unwrap()), first, "{asked}");
+            // As if the first call had left everything as it is.
+            assert_eq!(shown(&Request::purge(&transaction, &index)), second, "{asked}");
+        }
+        let refused = Request::new(&transaction("-dpkg"), &[], &index()).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Denied, "{refused}");
+    }
+
+    #[test]
+    fn what_is_not_as_it_must_be_is_named() {
+        let simulation = Simulation { installs: vec![("hello".to_owned(), "2.1".to_owned())], ..Simulation::default() };
+        for (asked, unmet) in [
+            ("hello=2.0", ""),
+            ("hello", "hello is still 2.0"),
+            ("kept half never gone", "half is half-configured, never is not installed, gone is config-files"),
+            ("-gone -never", ""),
+            ("-hello", "hello is installed"),
+        ] {
+            let transaction = transaction(asked);
+            let files = vec![None; transaction.install.len()];
+            let request = Request::new(&transaction, &files, &index()).unwrap();
+            assert_eq!(request.unmet(&simulation, &index()).join(", "), unmet, "{asked}");
+        }
+    }
+
+    #[test]
+    fn only_names_and_versions_reach_a_command_line() {
+        for name in ["nginx", "g++", "libc6:i386", "0ad", "python3.11", "Foo_bar"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "-y", "nginx-", "a b", "a/b", "a=1", "a;b", "a\n", "a:", ":a", "a*", "ä", "./a", "^a"] {
+            assert_eq!(check_name(name).unwrap_err().kind, ErrorKind::Invalid, "{name}");
+        }
+        for (version, fine) in [("1:2.0~rc1-1+b2", true), ("", false), ("1|2", false), ("1/2", false), ("1;", false)] {
+            assert_eq!(check(&transaction(&format!("a={version}"))).is_ok(), fine, "{version:?}");
+        }
+    }
+}
