@@ -2,6 +2,7 @@
 //!
 //! # Current limitations
 //!
+//! - A [`scenario`] has one node, one pass a run, and a machine that is put together as `scenario/machine.rs` reads it.
 //! - A [`site::Site`] has one machine; networks of machines are in `converge-testbed`.
 
 pub mod scenario;

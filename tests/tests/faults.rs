@@ -2,6 +2,8 @@
 //! clean run must converge to what an undisturbed run makes, everybody who was to be notified must have acted after the
 //! change, and one more run must find nothing to do.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use converge_model::{Catalog, CatalogResource, ErrorKind};
 use converge_policy::{FileData, Repository};
 use converge_system::memory::{Faults, Operation};
