@@ -29,7 +29,12 @@ impl Overlay<'_> {
             (Shape::Regular(data), Some(content)) => self.holds(data, content)?,
             (Shape::Unknown { mode }, content) => {
                 self.assumptions.assume(format!("{path} is taken for a file whose content is not known"));
-                let metadata = Metadata { file_type: FileType::Regular, mode: mode.unwrap_or(UNKNOWN_MODE), size: 0, ..node.metadata };
+                let metadata = Metadata {
+                    file_type: FileType::Regular,
+                    mode: mode.unwrap_or(UNKNOWN_MODE),
+                    size: 0,
+                    ..node.metadata
+                };
                 return Ok(Probe { metadata, same: content.map(|_| false) });
             }
             _ => None,
