@@ -73,7 +73,7 @@ fn survives(catalog: &Catalog, faults: Faults, killed: bool) -> bool {
     for (source, target) in SOURCES {
         let last = |wanted: &str| operations.iter().rposition(|operation| ends(operation, wanted));
         // Who is started after the change has read what was changed, and need not be restarted for it.
-        let acted = last(target).max(target.strip_prefix("re").and_then(|start| last(start)));
+        let acted = last(target).max(target.strip_prefix("re").and_then(&last));
         let changed = last(source);
         assert!(
             changed.is_some() && acted > changed,
