@@ -38,21 +38,21 @@ pub(crate) fn daemon(host: &Host, quick: bool) -> Result<Vec<Row>> {
     }
     let after = daemon.memory()?;
     let grown = (after.resident as f64 - before.resident as f64) / MEGABYTE;
-    let mut rows = Vec::new();
-    for (name, memory, what) in [
-        ("daemon", before, "the idle daemon after its first run".to_owned()),
-        ("daemon-after-runs", after, format!("the idle daemon after {runs} more runs")),
-    ] {
-        let what = format!("{what}; proportional set size {:.2} MB", memory.proportional as f64 / MEGABYTE);
-        let mut row = Row::alone(name, Figures::idle(&what, memory.resident));
-        let figure = memory.resident as f64 / MEGABYTE;
-        row.limits.push(Limit { what: "resident", figure, bound: 6.0, unit: "MB" });
-        rows.push(row);
-    }
-    if let Some(row) = rows.last_mut() {
-        row.limits.push(Limit { what: "growth", figure: grown, bound: GROWTH, unit: "MB" });
-    }
-    Ok(rows)
+    let rows = [
+        ("daemon", "the idle daemon after its first run".to_owned(), before.resident),
+        ("daemon-after-runs", format!("the idle daemon after {runs} more runs"), after.resident),
+        (
+            "daemon-proportional",
+            "the same, each page divided by how many processes share it".to_owned(),
+            after.proportional,
+        ),
+    ];
+    let mut rows = rows.map(|(name, what, bytes)| Row::alone(name, Figures::idle(&what, bytes)));
+    let resident = |bytes: u64| Limit { what: "resident", figure: bytes as f64 / MEGABYTE, bound: 6.0, unit: "MB" };
+    rows[0].limits.push(resident(before.resident));
+    rows[1].limits.push(resident(after.resident));
+    rows[1].limits.push(Limit { what: "growth", figure: grown, bound: GROWTH, unit: "MB" });
+    Ok(rows.into())
 }
 
 /// What a process holds, in bytes.

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::failure::{Failure, Result};
@@ -73,9 +74,10 @@ impl Attic {
 
     /// Moves a directory here; one that is not there is fine.
     pub(crate) fn take(&self, path: &Path) -> Result<()> {
+        static TAKEN: AtomicUsize = AtomicUsize::new(0);
         make_directory(&self.0)?;
-        let taken = told("list", self.0.display(), fs::read_dir(&self.0))?.count();
-        match fs::rename(path, self.0.join(taken.to_string())) {
+        let name = format!("{}-{}", std::process::id(), TAKEN.fetch_add(1, Ordering::Relaxed));
+        match fs::rename(path, self.0.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => told("move away", path.display(), other),
         }

@@ -34,7 +34,7 @@ use circumstances::Circumstances;
 use failure::{Failure, Result};
 use figures::{Limit, Row};
 use files::{Templates, Tree};
-use site::Host;
+use site::{Host, Site};
 use table::Look;
 
 /// Which benches to run, and what to do with the figures.
@@ -229,6 +229,10 @@ pub(crate) fn bench(selection: &Selection) -> ExitCode {
     };
     let circumstances = Circumstances::now();
     let (mut rows, mut not_measured, mut broken) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    if workbench.host.tools().strace.is_none() {
+        let why = "strace is missing and could not be installed, or it may not trace here";
+        not_measured.insert("system calls".to_owned(), why.to_owned());
+    }
     for bench in benches {
         println!("=== {}: {}", bench.name(), bench.purpose());
         match workbench.measure(bench) {
