@@ -10,6 +10,7 @@ use converge_model::{Catalog, Clock, Error, ErrorKind, Outcome, Report, Resource
 use converge_policy::bind::{BindInput, Bound, bind};
 use converge_system::linux::{LinuxSystem, Options, facts};
 use converge_system::overlay::Overlay;
+use nix::unistd::{getegid, geteuid};
 
 use super::Agent;
 use super::policy::Prepared;
@@ -55,7 +56,7 @@ impl Pass<'_> {
         let system: &dyn System = match self.mode {
             Mode::Apply => &machine,
             Mode::Plan => {
-                overlay = Overlay::new(&machine);
+                overlay = Overlay::by(&machine, geteuid().as_raw(), getegid().as_raw());
                 &overlay
             }
         };

@@ -12,6 +12,7 @@
 mod bad_input;
 mod bad_state;
 mod bad_stores;
+mod changed_facts;
 mod command_line;
 mod desk;
 mod interrupted;
