@@ -128,10 +128,10 @@ fn twenty_runs_killed_at_random_moments_lose_no_notification() -> Result<()> {
         let policy = format!("name = \"test\"\nrun_list = [\"test\"]\n[attributes.test]\nrelease = {release}\n");
         site.repository_file("policies/test.toml", &policy)?;
         let mut run = site.machine.spawn(Site::ONCE)?;
-        let moment = moments.next(if release == 1 { 1_500 } else { 700 });
+        let moment = moments.next(if release == 1 { 1_000 } else { 450 });
         std::thread::sleep(moment);
-        let killed = run.is_running()?;
-        run.signal(Signal::SIGKILL)?;
+        // It may have ended by itself just now: then there is nobody to be killed.
+        let killed = run.is_running()? && run.signal(Signal::SIGKILL).is_ok();
         run.wait(Duration::from_secs(10))?;
         cut_off += u32::from(killed);
 

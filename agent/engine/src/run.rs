@@ -1,7 +1,7 @@
 //! One run: build, order, look, converge each in turn, notify, report.
 
 use converge_model::report::{Mode, ReportedError};
-use converge_model::{CatalogResource, Changes, Error, Key, Outcome, ResourceReport, Result};
+use converge_model::{CatalogResource, Change, Changes, Error, Key, Outcome, ResourceReport, Result};
 
 use crate::diary::Diary;
 use crate::item::{Item, build_all, build_orphans};
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
         }
         self.record.resource(report, position);
         if let Some(resource) = self.record.last().filter(|_| applying) {
-            self.diary.note(&Entry::Finished { resource: Box::new(resource.clone()) });
+            self.diary.note(&Entry::Finished { resource: Box::new(without_diffs(resource)) });
         }
     }
 
@@ -232,4 +232,10 @@ impl<'a> Run<'a> {
         let micros = self.request.clock.monotonic_micros().saturating_sub(begun);
         RunResult { report: self.record.end(micros), ledger }
     }
+}
+
+/// What the journal keeps of a resource that was changed: a diff would make it as long as what was written.
+fn without_diffs(resource: &ResourceReport) -> ResourceReport {
+    let changes = resource.changes.iter().map(|change| Change { diff: None, ..change.clone() }).collect();
+    ResourceReport { changes, ..resource.clone() }
 }

@@ -40,6 +40,7 @@ pub(crate) fn styled(style: Style, text: impl Display) -> String {
 pub(crate) struct Console {
     json: bool,
     verbose: u8,
+    color: bool,
 }
 
 impl Console {
@@ -51,7 +52,8 @@ impl Console {
             ColorWhen::Never => anstream::ColorChoice::Never,
         };
         choice.write_global();
-        Self { json: common.json, verbose: common.verbose }
+        let color = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+        Self { json: common.json, verbose: common.verbose, color }
     }
 
     /// Whether results are JSON.
@@ -66,8 +68,10 @@ impl Console {
 
     /// One or more lines of a result.
     pub(crate) fn say(&self, text: impl Display) {
-        // A reader that went away is no reason to stop converging.
-        let _ = writeln!(anstream::stdout().lock(), "{text}");
+        let styled = format!("{text}\n");
+        let shown = if self.color { styled } else { anstream::adapter::strip_str(&styled).to_string() };
+        // In one piece; and a reader that went away is no reason to stop converging.
+        let _ = std::io::stdout().lock().write_all(shown.as_bytes());
     }
 
     /// One or more lines about what is going on. Silent where results are JSON.

@@ -1,6 +1,7 @@
 //! The journal of runs, as a file of lines.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use converge_engine::{Durability, Entry, Journal};
 use converge_model::Result;
@@ -12,12 +13,14 @@ use super::{LONGEST, StateDir};
 #[derive(Debug)]
 pub(crate) struct FileJournal {
     path: PathBuf,
+    /// Open from the first entry that is added to it until it is replaced.
+    open: Mutex<Option<durable::AppendFile>>,
 }
 
 impl FileJournal {
     /// The journal in `state`.
     pub(crate) fn new(state: &StateDir) -> Self {
-        Self { path: state.path("journal") }
+        Self { path: state.path("journal"), open: Mutex::new(None) }
     }
 }
 
@@ -41,7 +44,12 @@ fn durability(durability: Durability) -> durable::Durability {
 
 impl Journal for FileJournal {
     fn append(&self, entry: &Entry, when: Durability) -> Result<()> {
-        durable::append(&self.path, &entry.encode(), 0o600, durability(when))
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match open.take() {
+            Some(file) => file,
+            None => durable::AppendFile::open(&self.path, 0o600)?,
+        };
+        open.insert(file).append(&entry.encode(), durability(when))
     }
 
     fn load(&self) -> Result<Vec<Entry>> {
@@ -49,6 +57,7 @@ impl Journal for FileJournal {
     }
 
     fn replace(&self, entries: &[Entry]) -> Result<()> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         let bytes: Vec<u8> = entries.iter().flat_map(Entry::encode).collect();
         durable::write(&self.path, &bytes, 0o600)
     }

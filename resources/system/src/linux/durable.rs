@@ -28,7 +28,8 @@ pub fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("read", path.display(), &error)),
     };
-    let mut bytes = Vec::new();
+    let expected = file.metadata().map_or(0, |metadata| metadata.len().min(limit));
+    let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).saturating_add(1));
     file.take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(|error| Error::io("read", path.display(), &error))?;
@@ -154,22 +155,45 @@ fn writer_of(name: &str) -> Option<u32> {
     process.parse().ok()
 }
 
-/// Adds bytes at the end of a file, which is made where it is not there. All of them or none, but for a power cut.
-///
-/// # Errors
-/// Where they cannot be written, or made durable.
-pub fn append(path: &Path, bytes: &[u8], mode: u32, durability: Durability) -> Result<()> {
-    let appended = || -> io::Result<()> {
-        let mut file = OpenOptions::new().append(true).create(true).mode(mode).custom_flags(NOFOLLOW).open(path)?;
-        let before = file.metadata()?.len();
-        if let Err(error) = file.write_all(bytes) {
-            // On a full disk: half of a record would spoil the next one too.
-            file.set_len(before)?;
-            return Err(error);
-        }
-        if durability == Durability::Now { file.sync_data() } else { Ok(()) }
-    };
-    appended().map_err(|error| Error::io("write", path.display(), &error))
+/// A file that grows at its end.
+#[derive(Debug)]
+pub struct AppendFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+}
+
+impl AppendFile {
+    /// Opens the file at `path`, which is made where it is not there.
+    ///
+    /// # Errors
+    /// Where it cannot be opened or made.
+    pub fn open(path: &Path, mode: u32) -> Result<Self> {
+        let opened = || -> io::Result<(File, u64)> {
+            let file = OpenOptions::new().append(true).create(true).mode(mode).custom_flags(NOFOLLOW).open(path)?;
+            let length = file.metadata()?.len();
+            Ok((file, length))
+        };
+        let (file, length) = opened().map_err(|error| Error::io("write", path.display(), &error))?;
+        Ok(Self { path: path.to_owned(), file, length })
+    }
+
+    /// Adds bytes at the end: all of them or none, but for a power cut.
+    ///
+    /// # Errors
+    /// Where they cannot be written, or made durable.
+    pub fn append(&mut self, bytes: &[u8], durability: Durability) -> Result<()> {
+        let mut appended = || -> io::Result<()> {
+            if let Err(error) = self.file.write_all(bytes) {
+                // On a full disk: half of a record would spoil the next one too.
+                self.file.set_len(self.length)?;
+                return Err(error);
+            }
+            self.length += bytes.len() as u64;
+            if durability == Durability::Now { self.file.sync_data() } else { Ok(()) }
+        };
+        appended().map_err(|error| Error::io("write", self.path.display(), &error))
+    }
 }
 
 /// Makes a directory and its parents, where they are not there.
@@ -238,7 +262,7 @@ mod tests {
         assert_eq!(read(&path, 10).unwrap().unwrap(), b"old");
         assert_eq!(names(directory.path()).unwrap(), ["state"]);
         assert!(read(&path, 2).unwrap_err().to_string().contains("longer than 2 bytes"));
-        append(&path, b"er", 0o600, Durability::Now).unwrap();
+        AppendFile::open(&path, 0o600).unwrap().append(b"er", Durability::Now).unwrap();
         assert_eq!(read(&path, 10).unwrap().unwrap(), b"older");
         assert_eq!(read(&directory.path().join("none"), 1).unwrap(), None);
     }

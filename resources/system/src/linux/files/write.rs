@@ -110,7 +110,7 @@ impl LinuxFiles {
         let mut source = self.blobs.open(&blob.digest)?;
         let mut hasher = Hasher::new();
         let mut size = 0;
-        let mut chunk = vec![0; CHUNK];
+        let mut chunk = vec![0; usize::try_from(blob.size.saturating_add(1)).unwrap_or(CHUNK).min(CHUNK)];
         loop {
             if self.cancel.is_now() {
                 return Err(cancelled("write", path));
