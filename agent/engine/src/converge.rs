@@ -216,7 +216,8 @@ impl<'a> Run<'a> {
         let item = &self.items[position];
         let id = &item.declared.id;
         let owns = self.request.mode == Mode::Apply && !item.orphan;
-        let created = owns && self.ownership.creates(position, item.declared, self.request.system);
+        let system = self.request.system;
+        let created = if owns { self.ownership.creates(position, item.declared, system) } else { None };
         self.announce(position, announced)?;
         self.diary.note(&Entry::Applying { id: id.clone(), created });
         let shown = self.redactor(position).changes(changes);

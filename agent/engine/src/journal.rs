@@ -5,11 +5,13 @@ use serde::{Deserialize, Serialize};
 use converge_model::report::Conclusion;
 use converge_model::{ResourceId, ResourceReport, Result, RunId, Timestamp, Timing};
 
+use crate::ledger::Owned;
+
 /// The version of the journal's entries. A reader leaves out runs of a later one, and keeps what is due.
 pub const JOURNAL_FORMAT: u32 = 1;
 
 /// One entry. None holds a value that must be hidden.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "entry")]
 pub enum Entry {
     /// A run is about to change something for the first time. A run that changes nothing writes nothing.
@@ -45,9 +47,9 @@ pub enum Entry {
     Applying {
         /// Which.
         id: ResourceId,
-        /// Whether nothing of it was there before: this agent made it.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        created: bool,
+        /// What takes it away again, where nothing of it was there before: this agent makes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        created: Option<Owned>,
     },
     /// A resource that was being changed ended.
     Finished {
@@ -143,7 +145,9 @@ mod tests {
     fn a_torn_or_unknown_entry_costs_only_itself() {
         let id: ResourceId = "service[web]".parse().unwrap();
         let done = Entry::Done { target: id.clone(), action: "reload".into() };
-        let applying = Entry::Applying { id, created: true };
+        let removal = [("running".to_owned(), converge_model::Value::from(false))].into();
+        let owned = Owned { position: 1, created: true, sensitive: false, removal };
+        let applying = Entry::Applying { id, created: Some(owned) };
         let mut bytes = done.encode();
         let torn = applying.encode();
         bytes.extend(&torn[..torn.len() - 3]);

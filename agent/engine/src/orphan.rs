@@ -23,15 +23,9 @@ pub(crate) struct Orphaned {
 }
 
 impl Orphaned {
-    /// Those of `ledger` that are not among `items`, the resources of the catalog. Only what this agent `made` is ever
+    /// Those of `ledger` that are not among `items`, the resources of the catalog. Only what this agent made is ever
     /// taken away, and only where the `policy` says so and nothing in the catalog gives or needs the same.
-    pub(crate) fn of(
-        ledger: &Ledger,
-        made: impl Fn(&ResourceId, &Owned) -> bool,
-        items: &[Item<'_>],
-        policy: Orphans,
-        kinds: &dyn Kinds,
-    ) -> Self {
+    pub(crate) fn of(ledger: &Ledger, items: &[Item<'_>], policy: Orphans, kinds: &dyn Kinds) -> Self {
         let mut orphaned = Self::default();
         let declared: HashSet<&ResourceId> = items.iter().map(|item| &item.declared.id).collect();
         let mut left: Vec<_> = ledger.resources.iter().filter(|(id, _)| !declared.contains(id)).collect();
@@ -41,7 +35,7 @@ impl Orphaned {
         for (id, owned) in left {
             let removal = removal_of(id, owned);
             let gives = given_by(&removal, kinds);
-            let reason = if !made(id, owned) {
+            let reason = if !owned.created {
                 orphaned.released.push(id.clone());
                 "left the policy; it was on the node before, and stays".to_owned()
             } else if policy == Orphans::Report {

@@ -1,6 +1,6 @@
 //! Who owns what, over one run: what left the policy, what was made by this agent, what the next ledger says.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use converge_model::{Catalog, CatalogResource, Kinds, NothingDeclared, Outcome, ResourceId, System, Value};
 
@@ -18,7 +18,7 @@ pub(crate) struct Ownership<'a> {
     /// The ledger before the run, once it was needed; nothing where it could not be read.
     before: Option<Option<Ledger>>,
     /// What the journal knows this agent made, and the ledger may not.
-    recovered: BTreeSet<ResourceId>,
+    recovered: BTreeMap<ResourceId, Owned>,
     /// Positions of what this run made.
     created: HashSet<usize>,
     remarks: Vec<String>,
@@ -29,7 +29,7 @@ impl<'a> Ownership<'a> {
         catalog: &'a Catalog,
         kinds: &'a dyn Kinds,
         store: &'a dyn LedgerStore,
-        recovered: BTreeSet<ResourceId>,
+        recovered: BTreeMap<ResourceId, Owned>,
     ) -> Self {
         Self {
             catalog,
@@ -49,12 +49,21 @@ impl<'a> Ownership<'a> {
     }
 
     fn before(&mut self) -> Option<&Ledger> {
-        let (store, remarks) = (self.store, &mut self.remarks);
+        let (store, remarks, recovered) = (self.store, &mut self.remarks, &self.recovered);
         let loaded = self.before.get_or_insert_with(|| {
             let note = |error: converge_model::Error| {
                 remarks.push(format!("{error}; what left the policy is not noticed by this run"));
             };
-            store.load().map_err(note).ok()
+            let mut ledger = store.load().map_err(note).ok()?;
+            for (id, made) in recovered {
+                match ledger.resources.get_mut(id) {
+                    Some(owned) => owned.created = true,
+                    // Of a sensitive resource the journal does not know what takes it away.
+                    None if made.removal.is_empty() => {}
+                    None => drop(ledger.resources.insert(id.clone(), made.clone())),
+                }
+            }
+            Some(ledger)
         });
         loaded.as_ref()
     }
@@ -68,18 +77,21 @@ impl<'a> Ownership<'a> {
         if self.is_settled() {
             return Orphaned::default();
         }
-        let (policy, kinds, recovered) = (self.catalog.orphans, self.kinds, std::mem::take(&mut self.recovered));
-        let made = |id: &ResourceId, owned: &Owned| owned.created || recovered.contains(id);
-        let orphaned = self.before().map(|ledger| Orphaned::of(ledger, made, items, policy, kinds)).unwrap_or_default();
-        self.recovered = recovered;
-        orphaned
+        let (policy, kinds) = (self.catalog.orphans, self.kinds);
+        self.before().map(|ledger| Orphaned::of(ledger, items, policy, kinds)).unwrap_or_default()
     }
 
-    /// Whether nothing of the resource at `position`, which is about to be changed for the first time in this run, is on
-    /// the node: whether what takes it away would find nothing to do. Where that cannot be told it was not made here.
-    pub(crate) fn creates(&mut self, position: usize, declared: &CatalogResource, system: &dyn System) -> bool {
+    /// What is owned from now on, where nothing of the resource at `position`, which is about to be changed for the first
+    /// time in this run, is on the node: where what takes it away would find nothing to do. Where that cannot be told it
+    /// was not made here.
+    pub(crate) fn creates(
+        &mut self,
+        position: usize,
+        declared: &CatalogResource,
+        system: &dyn System,
+    ) -> Option<Owned> {
         if self.before().is_none_or(|ledger| ledger.resources.get(&declared.id).is_some_and(|owned| owned.created)) {
-            return false;
+            return None;
         }
         let kinds = self.kinds;
         let nothing_there = caught("observe", &declared.id, || {
@@ -89,11 +101,14 @@ impl<'a> Ownership<'a> {
             let resource = build(&removal, kinds, &NothingDeclared)?;
             Ok(resource.observe(system)?.changes.is_empty())
         });
-        let created = nothing_there.unwrap_or(false);
-        if created {
-            self.created.insert(position);
+        if !nothing_there.unwrap_or(false) {
+            return None;
         }
-        created
+        self.created.insert(position);
+        let owned = self.owned(position, declared, true)?;
+        // The journal holds no value that must be hidden.
+        let removal = if owned.sensitive { BTreeMap::new() } else { owned.removal };
+        Some(Owned { removal, ..owned })
     }
 
     /// The ledger after a run in which the resource at each position of `items` ended as `outcomes` says; nothing where
@@ -122,7 +137,7 @@ impl<'a> Ownership<'a> {
                     after.resources.remove(id);
                 }
             } else if item.declared.skipped.is_none() && !item.declared.audit {
-                let created = self.created.contains(&position) || self.recovered.contains(id);
+                let created = self.created.contains(&position) || self.recovered.contains_key(id);
                 if converged || created {
                     self.own(&mut after.resources, position, item.declared, created);
                 }
@@ -138,20 +153,24 @@ impl<'a> Ownership<'a> {
     }
 
     fn own(&self, owned: &mut BTreeMap<ResourceId, Owned>, position: usize, declared: &CatalogResource, created: bool) {
-        let removal = self.kinds.kind(declared.id.kind()).and_then(|kind| {
-            caught("remove", &declared.id, || Ok((kind.removal)(&spec(declared)))).unwrap_or_default()
-        });
+        let created = created || owned.get(&declared.id).is_some_and(|owned| owned.created);
+        match self.owned(position, declared, created) {
+            Some(entry) => owned.insert(declared.id.clone(), entry),
+            None => owned.remove(&declared.id),
+        };
+    }
+
+    /// The entry of a resource in a ledger; nothing where there is nothing to take away.
+    fn owned(&self, position: usize, declared: &CatalogResource, created: bool) -> Option<Owned> {
+        let kind = self.kinds.kind(declared.id.kind())?;
+        let removal = caught("remove", &declared.id, || Ok((kind.removal)(&spec(declared))));
         let asked_for = |removal: &BTreeMap<String, Value>| {
             removal.iter().all(|(property, value)| declared.properties.get(property) == Some(value))
         };
         // What is declared to be gone leaves nothing behind that could be taken away.
-        let Some(mut removal) = removal.filter(|removal| !asked_for(removal)) else {
-            owned.remove(&declared.id);
-            return;
-        };
+        let mut removal = removal.unwrap_or_default().filter(|removal| !asked_for(removal))?;
         removal.retain(|property, _| !declared.secret.contains(property));
-        let created = created || owned.get(&declared.id).is_some_and(|owned| owned.created);
         let sensitive = declared.sensitive || !declared.secret.is_empty();
-        owned.insert(declared.id.clone(), Owned { position: position as u64, created, sensitive, removal });
+        Some(Owned { position: position as u64, created, sensitive, removal })
     }
 }

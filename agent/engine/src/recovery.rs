@@ -1,11 +1,12 @@
 //! What a journal says to whoever reads it next: what is due, what this agent made, which run was cut off.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use converge_model::report::{Conclusion, Mode, NotificationReport, REPORT_FORMAT, ReportedError};
 use converge_model::{Outcome, Report, ResourceId, ResourceReport, Result, Timing};
 
 use crate::journal::{Entry, JOURNAL_FORMAT, Journal};
+use crate::ledger::Owned;
 use crate::record::ended;
 
 /// A notification that an earlier run left.
@@ -22,12 +23,12 @@ pub struct DueNotification {
 }
 
 /// What a journal says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recovery {
     /// The notifications that are due, in the order in which they became so. None twice.
     pub due: Vec<DueNotification>,
     /// Resources that this agent made, as far as the ledger may not know yet.
-    pub created: BTreeSet<ResourceId>,
+    pub created: BTreeMap<ResourceId, Owned>,
     /// The runs that changed something and were not settled, oldest first, as far as the journal knows them: it holds
     /// what was being changed, and not what was up to date. Their [`Conclusion`] is that which they reached, or
     /// [`Conclusion::Crashed`].
@@ -43,8 +44,8 @@ impl Recovery {
         for (position, entry) in entries.iter().enumerate() {
             follow_due(&mut due, entry, position);
             match entry {
-                Entry::Applying { id, created: true } => {
-                    recovery.created.insert(id.clone());
+                Entry::Applying { id, created: Some(owned) } => {
+                    recovery.created.insert(id.clone(), owned.clone());
                 }
                 Entry::Started { run: id, .. } => match &mut run {
                     Some(run) if run.report.run == *id => run.report.conclusion = Conclusion::Crashed,

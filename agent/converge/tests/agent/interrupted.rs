@@ -111,3 +111,17 @@ fn a_killed_run_leaves_a_report_and_no_lock() {
     assert!(local.as_array().unwrap().iter().any(|report| report["conclusion"] == "crashed"), "{local:#}");
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(sleeper), Signal::SIGKILL);
 }
+
+#[test]
+fn what_a_killed_first_run_made_is_taken_away_when_it_leaves_the_policy() {
+    let desk = Desk::new("[file.\"@/made\"]\n[execute.slow]\ncommand = 'touch @/begun; sleep 5'\n");
+    let run = desk.start(&ONCE);
+    wait_for(&desk.path("out/begun"));
+    run.signal(Signal::SIGKILL);
+    run.wait();
+    assert!(desk.out("made").is_some());
+    desk.file("policies/test.toml", "name = \"test\"\nrun_list = []\norphans = \"remove\"\n");
+    let report = desk.once().with_code(0).json();
+    assert_eq!(report["counts"]["updated"], 1, "{report:#}");
+    assert_eq!(desk.out("made"), None);
+}
