@@ -21,9 +21,13 @@ mod persistence;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use converge_model::Clock;
 use converge_model::{Error, ErrorKind, Result};
+
+/// How long requests that are under way may take when the store goes down.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 /// Where a store keeps everything, and where it listens.
 #[derive(Clone)]
@@ -76,20 +80,31 @@ impl Store {
         &self.token_file
     }
 
-    /// Serves until `shutdown` is ready, then answers what is under way, and returns.
+    /// Serves until `shutdown` is ready, then answers what is under way, and returns: within ten seconds.
     ///
     /// # Errors
     /// Where the socket breaks.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let closing = self.app.clone();
+        let (asked, mut was_asked) = tokio::sync::watch::channel(false);
         let shutdown = async move {
             shutdown.await;
             closing.release_held_requests();
+            // Who no longer waits for it needs no patience.
+            let _ = asked.send(true);
         };
-        axum::serve(self.listener, http::router(self.app))
-            .with_graceful_shutdown(shutdown)
-            .await
-            .map_err(|error| Error::io("serve", "the store", &error))
+        let patience = async move {
+            if was_asked.wait_for(|asked| *asked).await.is_ok() {
+                tokio::time::sleep(LAST_ANSWERS).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        let served = axum::serve(self.listener, http::router(self.app)).with_graceful_shutdown(shutdown);
+        tokio::select! {
+            served = served.into_future() => served.map_err(|error| Error::io("serve", "the store", &error)),
+            () = patience => Ok(()),
+        }
     }
 }
 

@@ -158,6 +158,17 @@ async fn a_policy_is_published_assigned_and_its_node_reports() {
     let facts = json!({ "os": { "id": "debian" } });
     store.ask(Method::PUT, "/v1/node/facts", &node.token).json(&facts).send().await.unwrap();
 
+    // Who has the node's token may enrol anew as the same node; who has not, may not.
+    let (anew, _) = store.enroll("web-9", 9).await;
+    let again = |previous: &str| {
+        let request = json!({ "token": anew.token, "name": "web-1", "previous": previous });
+        store.http.post(format!("{}/v1/enroll", store.base)).json(&request).send()
+    };
+    assert_eq!(again("a guess").await.unwrap().status(), StatusCode::CONFLICT);
+    let node: EnrollResponse = again(&node.token).await.unwrap().json().await.unwrap();
+    let answer = store.ask(Method::GET, "/v1/node", &node.token).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+
     let list = |query: &str| store.ask(Method::GET, &format!("/v1/reports{query}"), &store.operator).send();
     let all: Page<ReportSummary> = list("?node=web-1").await.unwrap().json().await.unwrap();
     assert_eq!(all.items.iter().map(|report| report.started.0).collect::<Vec<_>>(), [2000, 1000], "twice is once");
@@ -177,6 +188,7 @@ async fn a_policy_is_published_assigned_and_its_node_reports() {
     assert_eq!(node.facts.unwrap().lookup("os.id").unwrap().to_string(), "debian");
     let nodes: Page<NodeView> =
         store.ask(Method::GET, "/v1/nodes", &store.operator).send().await.unwrap().json().await.unwrap();
+    assert_eq!(nodes.items.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["web-1", "web-9"]);
     assert_eq!(nodes.items[0].last_run.as_ref().unwrap().started.0, 2000);
 }
 
@@ -219,6 +231,8 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
         (post.clone(), "/v1/reports", &node.token, serde_json::to_value(&future).unwrap(), 422, "upgrade the store"),
         (post.clone(), "/v1/reports", &node.token, json!("rubbish"), 422, "expected"),
         (put.clone(), "/v1/node/facts", &node.token, json!([1]), 422, "facts are a map"),
+        (get.clone(), "/v1/nodes?limit=x", operator, json!(null), 422, "limit"),
+        (get.clone(), "/v1/policies/web/revisions/x", operator, json!(null), 422, "x"),
         (get.clone(), "/v1/nonsense", operator, json!(null), 404, "GET /v1/nonsense"),
     ];
     for (method, path, token, body, status, part) in cases {
@@ -233,6 +247,18 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
     let missing = json!({ "digests": [absent.digest, BlobRef::of(b"graph").digest] });
     let answer = store.ask(post, "/v1/blobs/missing", operator).json(&missing).send().await.unwrap();
     assert_eq!(answer.json::<MissingBlobs>().await.unwrap().digests, [absent.digest]);
+}
+
+#[tokio::test]
+async fn a_second_store_on_the_same_data_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let options = StoreOptions { data: data.path().to_owned(), listen, clock: Arc::new(FixedClock) };
+    let first = Store::open(&options).await.unwrap();
+    let error = Store::open(&options).await.map(drop).unwrap_err();
+    assert!(error.to_string().contains("another store runs"), "{error}");
+    drop(first);
+    Store::open(&options).await.unwrap();
 }
 
 #[tokio::test]

@@ -35,8 +35,11 @@ pub struct JoinToken {
 pub struct EnrollRequest {
     /// The join token.
     pub token: String,
-    /// The name it wants. One that is taken is refused.
+    /// The name it wants. One that is taken is refused, but to who has it.
     pub name: String,
+    /// The node's token until now, from a machine that is the node of that name and enrols anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
 }
 
 /// The answer: the only time that the node's token is seen. The store keeps its hash.

@@ -4,6 +4,7 @@ mod publishing;
 mod reporting;
 mod tokens;
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::error::{StoreError, StoreResult};
 use crate::persistence::{Database, KnownNode, NewNode};
 
 pub(crate) use tokens::Token;
+use tokens::lock;
 
 /// A contact is written down when the last one is older than this: an unchanged check-in costs no write.
 const CONTACT_MILLIS: u64 = 60_000;
@@ -27,15 +29,18 @@ pub(crate) struct App {
     blobs: Blobs,
     clock: Arc<dyn Clock>,
     changed: tokio::sync::watch::Sender<u64>,
+    /// The data directory is this process's, for as long as it lives.
+    _lock: File,
 }
 
 impl App {
     /// Opens the data directory; at the first start makes the operator's token.
     pub(crate) fn open(data: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
         tokens::private_directory(data)?;
+        let lock = lock(&data.join("lock"))?;
         let blobs = Blobs::open(&data.join("blobs"))?;
         let database = Database::open(&data.join("store.db"))?;
-        let app = Self { database, blobs, clock, changed: tokio::sync::watch::Sender::new(0) };
+        let app = Self { database, blobs, clock, changed: tokio::sync::watch::Sender::new(0), _lock: lock };
         app.make_operator_token(&crate::token_file(data)).map_err(|error| match error {
             StoreError::Trouble(error) => error,
             StoreError::Refused(problem) => {
@@ -55,7 +60,9 @@ impl App {
         check_name("node", &request.name).map_err(StoreError::invalid)?;
         let token = Token::new()?;
         let join_token = Token::hash_of(&request.token);
-        let node = NewNode { name: &request.name, join_token: &join_token, token: &token.hash() };
+        let previous = request.previous.as_deref().map(Token::hash_of);
+        let node =
+            NewNode { name: &request.name, join_token: &join_token, token: &token.hash(), previous: previous.as_ref() };
         let scope = self.database.enroll(&node, self.clock.now())?;
         tracing::info!(node = request.name, policy = scope.policy, group = scope.group, "node enrolled");
         Ok(EnrollResponse {

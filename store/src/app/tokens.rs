@@ -1,12 +1,12 @@
 //! Tokens: 256 random bits that only their holder knows; the store keeps their hash.
 #![expect(clippy::disallowed_methods, reason = "the operator's token file in the store's own data directory")]
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use converge_model::{Digest, Error, Result, Timestamp};
+use converge_model::{Digest, Error, ErrorKind, Result, Timestamp};
 use converge_protocol::limits::check_name;
 use converge_protocol::{JoinToken, JoinTokenRequest};
 
@@ -85,6 +85,21 @@ impl App {
 pub(super) fn private_directory(path: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| Error::io("make", path.display(), &error))
+}
+
+/// Takes a data directory for this process.
+pub(super) fn lock(path: &Path) -> Result<File> {
+    let trouble = |error: std::io::Error| Error::io("lock", path.display(), &error);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(trouble)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let cause = "another store runs on this data directory";
+            Err(Error::new(ErrorKind::Busy, "lock", path.display(), cause)
+                .with_hint("stop that one first, or give this one a directory of its own with --data"))
+        }
+        Err(TryLockError::Error(error)) => Err(trouble(error)),
+    }
 }
 
 /// Writes a file that only its owner reads, in one step.

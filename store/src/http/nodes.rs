@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use converge_model::Value;
 use converge_protocol::{EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeView, Page, limits};
 use serde::Deserialize;
 
-use super::problems::{Answer, Body};
+use super::problems::{Answer, Asked, Body, Named};
 use super::{Bearer, Operator};
 use crate::app::App;
 
@@ -54,7 +54,7 @@ pub(super) async fn make_join_token(
 pub(super) async fn check_in(
     State(app): State<Arc<App>>,
     Bearer(token): Bearer,
-    Query(query): Query<CheckInQuery>,
+    Asked(query): Asked<CheckInQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Answer> {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
@@ -80,7 +80,7 @@ pub(super) async fn set_facts(
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     _: Operator,
-    Query(query): Query<PageQuery>,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<Page<NodeView>>, Answer> {
     let limit = PageQuery::limit(query.limit);
     Ok(Json(app.blocking(move |app| app.nodes(&query.after, limit)).await?))
@@ -89,7 +89,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     _: Operator,
-    Path(name): Path<String>,
+    Named(name): Named<String>,
 ) -> Result<Json<NodeView>, Answer> {
     Ok(Json(app.blocking(move |app| app.node(&name)).await?))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body as RawBody;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use converge_model::{BlobRef, Digest};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
 use super::nodes::PageQuery;
-use super::problems::{Answer, Body};
+use super::problems::{Answer, Asked, Body, Named};
 use super::{Bearer, Operator};
 use crate::app::App;
 use crate::error::StoreError;
@@ -37,7 +37,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, _: Operator) -> Result<Jso
 pub(super) async fn publish(
     State(app): State<Arc<App>>,
     _: Operator,
-    Path(policy): Path<String>,
+    Named(policy): Named<String>,
     Body(manifest): Body<Manifest>,
 ) -> Result<Json<RevisionView>, Answer> {
     Ok(Json(app.blocking(move |app| app.publish(&policy, &manifest)).await?))
@@ -46,8 +46,8 @@ pub(super) async fn publish(
 pub(super) async fn revisions(
     State(app): State<Arc<App>>,
     _: Operator,
-    Path(policy): Path<String>,
-    Query(query): Query<RevisionsQuery>,
+    Named(policy): Named<String>,
+    Asked(query): Asked<RevisionsQuery>,
 ) -> Result<Json<Page<RevisionView>>, Answer> {
     let limit = PageQuery::limit(query.limit);
     Ok(Json(app.blocking(move |app| app.revisions(&policy, query.after, limit)).await?))
@@ -56,7 +56,7 @@ pub(super) async fn revisions(
 pub(super) async fn revision(
     State(app): State<Arc<App>>,
     _: Operator,
-    Path((policy, serial)): Path<(String, u64)>,
+    Named((policy, serial)): Named<(String, u64)>,
 ) -> Result<Json<RevisionView>, Answer> {
     Ok(Json(app.blocking(move |app| app.revision(&policy, serial)).await?))
 }
@@ -64,7 +64,7 @@ pub(super) async fn revision(
 pub(super) async fn assign(
     State(app): State<Arc<App>>,
     _: Operator,
-    Path((policy, group)): Path<(String, String)>,
+    Named((policy, group)): Named<(String, String)>,
     Body(assignment): Body<GroupAssignment>,
 ) -> Result<StatusCode, Answer> {
     app.blocking(move |app| app.assign(&policy, &group, assignment.serial)).await?;
@@ -83,7 +83,7 @@ pub(super) async fn missing_blobs(
 pub(super) async fn get_blob(
     State(app): State<Arc<App>>,
     Bearer(token): Bearer,
-    Path(digest): Path<String>,
+    Named(digest): Named<String>,
 ) -> Result<Response, Answer> {
     let digest: Digest = digest.parse().map_err(StoreError::invalid)?;
     let (file, size) = app
@@ -112,7 +112,7 @@ pub(super) async fn get_blob(
 pub(super) async fn put_blob(
     State(app): State<Arc<App>>,
     _: Operator,
-    Path(digest): Path<String>,
+    Named(digest): Named<String>,
     body: RawBody,
 ) -> Result<Json<BlobRef>, Answer> {
     let digest: Digest = digest.parse().map_err(StoreError::invalid)?;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use converge_model::{Report, RunId};
 use converge_protocol::{Page, ReportFilter, ReportSummary};
 
 use super::nodes::PageQuery;
-use super::problems::{Answer, Body};
+use super::problems::{Answer, Asked, Body, Named};
 use super::{Bearer, Operator};
 use crate::app::App;
 use crate::error::StoreError;
@@ -26,7 +26,7 @@ pub(super) async fn add(
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     _: Operator,
-    Query(filter): Query<ReportFilter>,
+    Asked(filter): Asked<ReportFilter>,
 ) -> Result<Json<Page<ReportSummary>>, Answer> {
     let limit = PageQuery::limit(filter.limit);
     Ok(Json(app.blocking(move |app| app.reports(&filter, limit)).await?))
@@ -35,7 +35,7 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     _: Operator,
-    Path(run): Path<String>,
+    Named(run): Named<String>,
 ) -> Result<Json<Report>, Answer> {
     let run: RunId = run.parse().map_err(StoreError::invalid)?;
     Ok(Json(app.blocking(move |app| app.report(run)).await?))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use converge_model::{BlobRef, Digest, RunId, Timestamp, Value};
 use converge_protocol::node::AssignedRevision;
 use converge_protocol::{Assignment, NodeView, Page};
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 use super::reports::{SUMMARY_COLUMNS, summary};
 use super::tokens::use_join_token;
@@ -17,6 +17,8 @@ pub(crate) struct NewNode<'a> {
     pub(crate) name: &'a str,
     pub(crate) join_token: &'a Digest,
     pub(crate) token: &'a Digest,
+    /// The token of the node of that name until now, from a machine that enrols anew.
+    pub(crate) previous: Option<&'a Digest>,
 }
 
 /// Who asks: a node, found by its token.
@@ -35,9 +37,9 @@ impl Database {
             let sql = "INSERT INTO node (name, token_hash, policy, node_group, enrolled) VALUES (?1, ?2, ?3, ?4, ?5)
                        ON CONFLICT (name) DO NOTHING";
             let made = db.execute(sql, params![node.name, node.token.as_bytes(), scope.policy, scope.group, now.0])?;
-            if made == 0 {
+            if made == 0 && !takes_over(db, node, &scope)? {
                 return Err(StoreError::conflict(format!(
-                    "a node named {:?} is enrolled already; choose another name with --name",
+                    "a node named {:?} is enrolled already; choose another name with --name, or enrol on the machine that it is with --again",
                     node.name
                 )));
             }
@@ -112,6 +114,14 @@ impl Database {
         let sql = format!("{} WHERE node.name = ?1", view_sql());
         self.read("show node", |db| db.prepare_cached(&sql)?.query_row([name], view).optional())
     }
+}
+
+/// Lets a machine that has a node's token go on as that node, with another token.
+fn takes_over(db: &Transaction<'_>, node: &NewNode<'_>, scope: &JoinScope) -> StoreResult<bool> {
+    let Some(previous) = node.previous else { return Ok(false) };
+    let sql = "UPDATE node SET token_hash = ?3, policy = ?4, node_group = ?5 WHERE name = ?1 AND token_hash = ?2";
+    let values = params![node.name, previous.as_bytes(), node.token.as_bytes(), scope.policy, scope.group];
+    Ok(db.execute(sql, values)? == 1)
 }
 
 fn assigned_revision(row: &Row<'_>) -> rusqlite::Result<Option<AssignedRevision>> {

@@ -15,7 +15,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     let known = STEPS.len();
     let version = usize::try_from(version).ok().filter(|version| *version <= known).ok_or_else(|| {
         let cause = format!("its schema has version {version}, and this software knows versions up to {known}");
-        Error::new(ErrorKind::Invalid, "open", path.display(), cause)
+        Error::new(ErrorKind::Unavailable, "open", path.display(), cause)
             .with_hint("start the newer converge that wrote it, or restore a backup made before the upgrade")
     })?;
     for (step, sql) in STEPS.iter().enumerate().skip(version) {
