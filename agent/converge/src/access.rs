@@ -7,7 +7,7 @@ use converge_system::linux::durable;
 
 use crate::cli::StoreAccess;
 use crate::client::StoreClient;
-use crate::repository::PolicyRepository;
+use crate::repository::{self, PolicyRepository};
 
 /// The store where nobody says another.
 pub(crate) const DEFAULT_STORE: &str = "http://127.0.0.1:8600";
@@ -22,7 +22,7 @@ pub(crate) fn operator(access: &StoreAccess, repository: Option<&PolicyRepositor
     let configured = match (&access.store, repository) {
         (Some(store), _) => Some(store.clone()),
         (None, Some(repository)) => repository.store()?,
-        (None, None) => PolicyRepository::around(Path::new(".")).ok().and_then(|found| found.store().ok().flatten()),
+        (None, None) => repository::settings_around(Path::new("."))?.store,
     };
     StoreClient::new(configured.as_deref().unwrap_or(DEFAULT_STORE), Some(token(access)?))
 }

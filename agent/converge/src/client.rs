@@ -3,6 +3,7 @@
 //! Calls block: each runs on a small runtime of its own, made when the first request is, so that a run without a store
 //! never pays for one.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -86,6 +87,8 @@ pub(crate) struct StoreClient {
     base: String,
     token: Option<String>,
     http: reqwest::Client,
+    /// For what is sent at length: the store says nothing meanwhile, and that is no silence.
+    uploads: reqwest::Client,
     cancel: Cancel,
     runtime: tokio::runtime::Runtime,
 }
@@ -104,19 +107,28 @@ impl StoreClient {
         if url.scheme() != "http" || url.host_str().is_none() {
             return Err(wrong("it must begin with http:// and name a host".to_owned()));
         }
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        if !is_here {
+            let cause = "it is on another machine, and what is sent there could be read on the way".to_owned();
+            return Err(wrong(cause).with_hint("reach it through an SSH tunnel: ssh -L 8600:127.0.0.1:8600 STORE"));
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("converge/", env!("CARGO_PKG_VERSION")))
-            .build();
+        let settings = || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .user_agent(concat!("converge/", env!("CARGO_PKG_VERSION")))
+        };
+        let http = settings().read_timeout(SILENCE).build();
+        let uploads = settings().build();
         Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
             token,
             cancel: Cancel::new(),
             http: http.map_err(|error| wrong(error.to_string()))?,
+            uploads: uploads.map_err(|error| wrong(error.to_string()))?,
             runtime: runtime.map_err(|error| Error::io("start", "the client's runtime", &error))?,
         })
     }
@@ -167,8 +179,7 @@ impl StoreClient {
             let cause = format!("blob {} has {} bytes, but {found} came", blob.digest.short(), blob.size);
             Error::new(ErrorKind::Failed, operation, &self.base, cause)
         };
-        let patience = ANSWER + Duration::from_secs(blob.size / SLOWEST);
-        let request = self.request(Method::GET, &format!("/v1/blobs/{}", blob.digest)).timeout(patience);
+        let request = self.request(Method::GET, &format!("/v1/blobs/{}", blob.digest)).timeout(patience(blob));
         self.unless(Cancel::is_asked, operation, async {
             let mut response = self.send(operation, request).await?;
             let mut came = 0_u64;
@@ -207,8 +218,8 @@ impl StoreClient {
 
     /// Puts a blob. A file is streamed, and may be as large as the store takes.
     pub(crate) fn put_blob(&self, blob: &BlobRef, bytes: BlobBytes<'_>) -> Result<()> {
-        let request = self.request(Method::PUT, &format!("/v1/blobs/{}", blob.digest));
-        let request = request.header(reqwest::header::CONTENT_LENGTH, blob.size);
+        let request = self.authorized(self.uploads.put(format!("{}/v1/blobs/{}", self.base, blob.digest)));
+        let request = request.header(reqwest::header::CONTENT_LENGTH, blob.size).timeout(patience(blob));
         let operation = "put a blob to";
         self.unless(Cancel::is_now, operation, async {
             let body = match bytes {
@@ -247,7 +258,8 @@ impl StoreClient {
             let page: Page<NodeView> = self.exchange::<(), _>("list nodes at", Method::GET, &path, None)?;
             nodes.extend(page.items);
             match page.next {
-                Some(next) => after = next,
+                Some(next) if next > after => after = next,
+                Some(_) => return Err(self.rubbish("list nodes at", "its pages go in a circle".to_owned())),
                 None => return Ok(nodes),
             }
         }
@@ -269,7 +281,10 @@ impl StoreClient {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}{path}", self.base));
+        self.authorized(self.http.request(method, format!("{}{path}", self.base)))
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -384,6 +399,11 @@ impl StoreClient {
         };
         Error { hint, ..Error::new(kind, operation, &self.base, cause) }
     }
+}
+
+/// How long a blob may take.
+fn patience(blob: &BlobRef) -> Duration {
+    ANSWER + Duration::from_secs(blob.size / SLOWEST)
 }
 
 /// Says what went wrong without the URL, which [`Error`]'s subject has already.

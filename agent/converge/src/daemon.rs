@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use converge_model::{Error, Result, Span};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -18,7 +19,10 @@ use signal_hook::iterator::Signals;
 use crate::cli::{AgentArgs, CommonArgs};
 use crate::config::ConfigDir;
 use crate::console::Console;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
+
+/// The shortest interval.
+const SHORTEST: Span = Span::seconds(1);
 
 /// What the daemon waits for.
 enum Wake {
@@ -34,6 +38,13 @@ enum Wake {
 pub(crate) fn run(args: &AgentArgs, common: &CommonArgs, console: Console) -> Outcome {
     let config = ConfigDir::new(&common.config_dir);
     let interval = args.interval.unwrap_or(config.agent()?.interval);
+    if interval < SHORTEST {
+        return Err(Failure::input(
+            "converge",
+            format_args!("every {interval}"),
+            format_args!("{SHORTEST} is the least"),
+        ));
+    }
     if args.policy.policy.is_none() && config.node()?.is_none() {
         return Err(config.not_a_node().into());
     }
@@ -159,6 +170,9 @@ impl Invocation {
         if common.json {
             arguments.push("--json".into());
         }
+        arguments.extend((0..common.verbose).map(|_| "--verbose".into()));
+        let color = common.color.to_possible_value();
+        arguments.extend(color.map(|value| format!("--color={}", value.get_name()).into()));
         Ok(Self { program, arguments })
     }
 

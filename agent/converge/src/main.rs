@@ -26,7 +26,7 @@ use tracing_subscriber::EnvFilter;
 
 use cli::{AgentArgs, Cli, Command, CommonArgs};
 use console::{Console, report};
-use failure::{BAD_INPUT, Failure, Outcome, RUN_FAILED, SUCCESS};
+use failure::{BAD_INPUT, Failure, Outcome, SUCCESS};
 use run::policy::PolicyChoice;
 use run::{Agent, Limits};
 
@@ -80,8 +80,8 @@ fn once(args: &AgentArgs, common: &CommonArgs, console: Console) -> Outcome {
     let deadline = args.deadline.or(agent.config.deadline).map(converge_model::Span::duration);
     let limits = Limits { lock_wait: args.lock_wait.duration(), deadline };
     let done = agent.converge(choice, limits)?;
-    console.result(&done, report::summary)?;
-    if done.conclusion.is_success() { Ok(()) } else { Err(Failure::Said(RUN_FAILED)) }
+    console.result(&done.report, report::summary)?;
+    if done.code == SUCCESS { Ok(()) } else { Err(Failure::Said(done.code)) }
 }
 
 /// A panic is a defect, and its message may hold what must not be shown: only its place is printed. The run goes on, and

@@ -148,6 +148,18 @@ impl PolicyRepository {
     }
 }
 
+/// What the `converge.toml` of the repository that `start` is in says; nothing where it is in none.
+///
+/// # Errors
+/// Where that file cannot be read, or is not one.
+pub(crate) fn settings_around(start: &Path) -> Result<Settings> {
+    let Ok(start) = fs::canonicalize(start) else { return Ok(Settings::default()) };
+    match start.ancestors().map(|directory| directory.join(MARK)).find(|path| path.is_file()) {
+        Some(path) => Ok(config::read_toml(&path)?.unwrap_or_default()),
+        None => Ok(Settings::default()),
+    }
+}
+
 /// Opens a file of a repository.
 ///
 /// # Errors

@@ -66,10 +66,10 @@ fn show(place: &Place, args: &DemoArgs, common: &CommonArgs, console: Console) -
     }
 
     heading(console, "Converging");
-    let first = agent.converge(PolicyChoice::Store, LIMITS)?;
+    let first = agent.converge(PolicyChoice::Store, LIMITS)?.report;
     console.note(report::summary(&first));
     heading(console, "Converging again");
-    let second = agent.converge(PolicyChoice::Store, LIMITS)?;
+    let second = agent.converge(PolicyChoice::Store, LIMITS)?.report;
     console.note(report::summary(&second));
 
     heading(console, "What the store knows");
@@ -94,7 +94,7 @@ fn undo(place: &Place, args: &DemoArgs, common: &CommonArgs, console: Console) -
     }
     let agent = Agent::open(&place.common(common), console)?;
     let nothing = Compilation::of(embedded::nothing(), embedded::POLICY, console)?;
-    let done = agent.converge(PolicyChoice::of_compilation(nothing, &facts::hostname()?), LIMITS)?;
+    let done = agent.converge(PolicyChoice::of_compilation(nothing, &facts::hostname()?), LIMITS)?.report;
     console.result(&done, report::summary)?;
     if !done.conclusion.is_success() {
         console.note(format_args!("{} stays, so that `converge demo --undo` can be tried again", place.root.display()));
@@ -164,15 +164,17 @@ fn say_what_is_missing(place: &Place, console: Console) {
 }
 
 fn say_where_to_look(place: &Place, last: &Report, console: Console) {
-    let state = place.root.join("state");
+    let program = std::env::current_exe().map_or_else(|_| "converge".into(), |path| path.display().to_string());
+    let (config, state) = (place.config_dir(), place.root.join("state"));
     heading(console, "Where to look further");
     console.note(format_args!(
-        "  {}\n  converge report last --local --state-dir {state}\n  converge why 'file[/etc/quickstart.conf]' --policy policies/quickstart.toml\n  \
-         converge demo           shows what changed since, and mends it\n  \
-         converge demo --undo    takes everything away again\n\
-         This run: {}",
-        place.privilege.site().display(),
-        last.run,
+        "  {site}\n  {program} report {run} --local --state-dir {state}\n  \
+         {program} why 'file[{site}/style.css]' --config-dir {config} --state-dir {state}\n  \
+         {program} demo           shows what changed since, and mends it\n  \
+         {program} demo --undo    takes everything away again",
+        site = place.privilege.site().display(),
+        run = last.run,
+        config = config.display(),
         state = state.display(),
     ));
 }

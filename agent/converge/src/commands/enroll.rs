@@ -60,7 +60,9 @@ pub(crate) fn enroll(config: &ConfigDir, join: &str, name: &str) -> Outcome<Enro
             .with_hint("pass what `converge token` printed, in quotes"));
     };
     let client = StoreClient::new(store, None)?;
-    let answer = client.enroll(&EnrollRequest { token: token.to_owned(), name: name.to_owned() })?;
+    // Who is this node already may stay it under the same name. A node.toml that cannot be read proves nothing.
+    let previous = config.node().ok().flatten().filter(|node| node.name == name).map(|node| node.token);
+    let answer = client.enroll(&EnrollRequest { token: token.to_owned(), name: name.to_owned(), previous })?;
     let identity = NodeIdentity { store: store.to_owned(), name: answer.name.clone(), token: answer.token };
     config.write_node(&identity)?;
     Ok(Enrolled { name: answer.name, policy: answer.policy, group: answer.group, store: store.to_owned() })

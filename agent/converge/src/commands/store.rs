@@ -21,6 +21,14 @@ pub(crate) fn run(args: &StoreArgs, console: Console) -> Outcome {
 
 async fn serve(options: &StoreOptions, console: Console) -> Result<()> {
     let store = Store::open(options).await?;
+    if console.is_json() {
+        // Whoever reads it may go on: the address is bound. What cannot be printed is no reason not to serve.
+        let _ = console.document(&serde_json::json!({
+            "address": format!("http://{}", store.address()?),
+            "data": options.data,
+            "token_file": store.token_file(),
+        }));
+    }
     console.note(format_args!(
         "store at http://{}, data in {}, operator's token in {}",
         store.address()?,

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use crate::cli::{ColorWhen, CommonArgs};
 use crate::failure::{Failure, Outcome};
+use crate::run::signals;
 
 /// Something good.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -135,7 +136,7 @@ impl Console {
         let _ = write!(stderr, "{question} [y/N] ");
         let _ = stderr.flush();
         let mut answer = String::new();
-        let read = std::io::stdin().read_line(&mut answer);
+        let read = signals::while_asking(|| std::io::stdin().read_line(&mut answer));
         read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 }

@@ -60,7 +60,18 @@ fn change_lines(change: &Change) -> String {
     }
 }
 
+/// A line as it is safe to print: other users write files, and a terminal obeys what is in them.
+fn visible(line: &str) -> String {
+    let picture = |c: char| match c {
+        '\t' => c,
+        c if c.is_control() => char::from_u32(0x2400 + u32::from(c)).filter(|_| c.is_ascii()).unwrap_or('\u{fffd}'),
+        c => c,
+    };
+    line.chars().map(picture).collect()
+}
+
 fn diff_line(line: &str) -> String {
+    let line = &visible(line);
     match line.as_bytes().first() {
         Some(b'+') => styled(GOOD, line),
         Some(b'-') => styled(BAD, line),
@@ -77,7 +88,8 @@ fn one_line(shown: &Shown) -> String {
 }
 
 fn error_lines(error: &ReportedError) -> String {
-    let mut text = format!("\n      {}", styled(BAD, error.message.replace('\n', "\n      ")));
+    let lines: Vec<String> = error.message.lines().map(visible).collect();
+    let mut text = format!("\n      {}", styled(BAD, lines.join("\n      ")));
     if let Some(hint) = &error.hint {
         text.push_str(&format!("\n      {} {hint}", styled(GOOD, "help:")));
     }

@@ -61,10 +61,8 @@ impl EventSink for RunConsole {
                 }
             }
             Event::Applying { id, .. } => self.wait_for(|| format!("updating {id}")),
-            Event::Finished { resource, .. } => {
-                if resource.outcome != Outcome::UpToDate || self.console.verbose() > 0 {
-                    self.say(&report::resource(resource));
-                }
+            Event::Finished { resource, .. } if resource.outcome != Outcome::UpToDate || self.console.verbose() > 0 => {
+                self.say(&report::resource(resource));
             }
             Event::Retrying { id, error, left } => {
                 self.say(&format!("{} {id} failed, {left} tries left: {error}", styled(NOTE, "retrying:")));

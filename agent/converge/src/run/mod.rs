@@ -16,12 +16,12 @@ use crate::cli::CommonArgs;
 use crate::clock::{MachineClock, new_run};
 use crate::config::{AgentConfig, ConfigDir};
 use crate::console::{Console, error_text};
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome, RUN_FAILED, SUCCESS, TROUBLE};
 use crate::state::StateDir;
 use crate::state::journal::FileJournal;
 use crate::state::reports::LocalReports;
 use crate::state::spool::Spool;
-use policy::{PolicyChoice, PolicySource, Prepared, StorePolicy};
+use policy::{PolicyChoice, PolicySource, Prepared, Purpose, StorePolicy};
 
 pub(crate) use passes::{Pass, PolicyBlobs, bind_to_node};
 
@@ -37,6 +37,15 @@ pub(crate) struct Agent {
     pub console: Console,
     /// Whether it should stop.
     pub cancel: Cancel,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// Its report.
+    pub(crate) report: Report,
+    /// The exit code for it.
+    pub(crate) code: u8,
 }
 
 /// How long a run may wait, and how long it may take.
@@ -66,7 +75,7 @@ impl Agent {
     ///
     /// # Errors
     /// Where there was no run to report: the lock was not to be had, or the machine's own state cannot be written.
-    pub(crate) fn converge(&self, choice: PolicyChoice, limits: Limits) -> Outcome<Report> {
+    pub(crate) fn converge(&self, choice: PolicyChoice, limits: Limits) -> Outcome<Done> {
         let source = self.source(choice)?;
         let started = MachineClock.now();
         let holder = format!("converge, since {} UTC", crate::console::words::moment(started));
@@ -78,25 +87,38 @@ impl Agent {
 
         let last = LocalReports::new(&self.state, self.config.keep_reports).runs()?.last().copied();
         let run = new_run(&MachineClock, last)?;
-        let outcome = source.prepare(&mut remarks).and_then(|prepared| {
+        let code_of = |error: &Error| Failure::from(error.clone()).code();
+        // Whatever a store answers, it is trouble with the store.
+        let prepared = source
+            .prepare(Purpose::Run, &mut remarks)
+            .map_err(|error| (if store.is_some() { TROUBLE } else { code_of(&error) }, error));
+        let outcome = prepared.and_then(|prepared| {
             let pass = Pass { agent: self, journal: &journal, run, mode: Mode::Apply, deadline: limits.deadline };
-            pass.converge(&prepared, &mut remarks)
+            pass.converge(&prepared, &mut remarks).map_err(|error| (code_of(&error), error))
         });
-        let (mut report, ledger) = match outcome {
-            Ok(done) => done,
-            Err(error) => (self.not_started(run, &source, &error), None),
+        let ((mut report, ledger), never_started) = match outcome {
+            Ok(done) => (done, None),
+            Err((code, error)) => ((self.not_started(run, &source, &error), None), Some(code)),
         };
         remarks.append(&mut report.remarks);
         report.remarks = remarks;
         if let (Some(store), false) = (store, report.conclusion.is_success()) {
             store.drop_damaged(&mut report.remarks);
         }
-        if let Some(ledger) = ledger {
-            self.ledger().save(&ledger)?;
+        // The report goes out whatever becomes of the ledger; the journal keeps what is owned until the ledger has it.
+        let saved = ledger.map_or(Ok(()), |ledger| self.ledger().save(&ledger));
+        if let Err(error) = &saved {
+            report.remarks.push(error.to_string());
         }
         self.keep(&report, store)?;
+        saved?;
         converge_engine::settle(&journal)?;
-        Ok(report)
+        let code = match never_started {
+            Some(code) => code,
+            None if report.conclusion.is_success() => SUCCESS,
+            None => RUN_FAILED,
+        };
+        Ok(Done { report, code })
     }
 
     /// What a run would change.
@@ -130,7 +152,7 @@ impl Agent {
     /// # Errors
     /// Where it is not to be had.
     pub(crate) fn prepare(&self, choice: PolicyChoice, remarks: &mut Vec<String>) -> Outcome<Prepared> {
-        Ok(self.source(choice)?.prepare(remarks)?)
+        Ok(self.source(choice)?.prepare(Purpose::Look, remarks)?)
     }
 
     fn source(&self, choice: PolicyChoice) -> Outcome<PolicySource> {
@@ -166,7 +188,12 @@ impl Agent {
         let recovery = Recovery::replay(&entries);
         let kept = LocalReports::new(&self.state, self.config.keep_reports);
         // A run that was killed after its report was kept, and before its journal was settled, has a better one.
-        for report in recovery.reports.iter().filter(|report| kept.read(report.run).is_none()) {
+        for report in &recovery.reports {
+            if let Some(better) = kept.read(report.run) {
+                // It may not have come as far as the spool. The store takes the same report once.
+                self.queue(&better, store)?;
+                continue;
+            }
             remarks.push(format!("run {} {}; its report was pieced together", report.run, report.conclusion.words()));
             self.keep(report, store)?;
         }
@@ -175,7 +202,13 @@ impl Agent {
 
     /// Puts a report among the machine's own, and on its way to the store.
     fn keep(&self, report: &Report, store: Option<&Arc<StorePolicy>>) -> Outcome {
-        LocalReports::new(&self.state, self.config.keep_reports).add(report)?;
+        let kept = LocalReports::new(&self.state, self.config.keep_reports).add(report);
+        self.queue(report, store)?;
+        Ok(kept?)
+    }
+
+    /// Queues a report for the store, and sends what is queued.
+    fn queue(&self, report: &Report, store: Option<&Arc<StorePolicy>>) -> Outcome {
         let Some(store) = store else { return Ok(()) };
         let spool = Spool::new(&self.state, self.config.spool_bytes);
         spool.add(report.clone())?;

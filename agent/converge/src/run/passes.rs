@@ -76,7 +76,17 @@ impl Pass<'_> {
                 break;
             }
             (facts, remarks) = changed;
-            let rebound = bind_to_node(prepared, &facts)?.catalog;
+            let rebound = match bind_to_node(prepared, &facts) {
+                Ok(bound) => bound.catalog,
+                Err(error) => {
+                    // What was converged until now was converged: its report and its ledger count.
+                    if let Some((report, _)) = &mut whole {
+                        report.conclusion = Conclusion::Failed;
+                        report.remarks.push(format!("after this run changed the facts: {error}"));
+                    }
+                    break;
+                }
+            };
             if rebound == catalog {
                 break;
             }

@@ -1,6 +1,5 @@
 //! Where the policy of a run comes from: a policy repository, a compiled graph, or the store; and what goes on without it.
 
-use std::collections::BTreeSet;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,6 +61,15 @@ impl PolicyChoice {
     }
 }
 
+/// What a policy is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be converged, under the run lock: from now on it is what this node has.
+    Run,
+    /// To be looked at: what a run beside it uses stays.
+    Look,
+}
+
 /// Where a run gets its policy from.
 pub(crate) enum PolicySource {
     /// The store that this node belongs to.
@@ -83,9 +91,9 @@ impl PolicySource {
     ///
     /// # Errors
     /// Where it is not to be had.
-    pub(crate) fn prepare(&self, remarks: &mut Vec<String>) -> Result<Prepared> {
+    pub(crate) fn prepare(&self, purpose: Purpose, remarks: &mut Vec<String>) -> Result<Prepared> {
         match self {
-            PolicySource::Store(store) => store.prepare(remarks),
+            PolicySource::Store(store) => store.prepare(purpose, remarks),
             PolicySource::Local(local) => Ok(local.prepare()),
         }
     }
@@ -215,19 +223,21 @@ impl StorePolicy {
     ///
     /// # Errors
     /// Where neither the store nor the cache has a whole policy.
-    pub(crate) fn prepare(self: &Arc<Self>, remarks: &mut Vec<String>) -> Result<Prepared> {
+    pub(crate) fn prepare(self: &Arc<Self>, purpose: Purpose, remarks: &mut Vec<String>) -> Result<Prepared> {
         let last = Remembered::load_with(&self.state, &self.identity.store, remarks);
-        let current =
-            match self.ask(last.as_ref()).and_then(|current| self.fetch(&current).map(|graph| (current, graph))) {
-                Ok(current) => current,
-                Err(error) => {
-                    let Some(last) = last else { return Err(error) };
-                    // What the store had to say does not matter where the last policy is not whole either.
-                    let graph = self.graph(&last.assignment).map_err(|_| error.clone())?;
-                    remarks.push(format!("{error}; this run converges the policy that the store gave last"));
-                    (last.assignment, graph)
-                }
-            };
+        let current = match self
+            .ask(last.as_ref(), purpose)
+            .and_then(|current| self.fetch(&current).map(|graph| (current, graph)))
+        {
+            Ok(current) => current,
+            Err(error) => {
+                let Some(last) = last else { return Err(error) };
+                // What the store had to say does not matter where the last policy is not whole either.
+                let graph = self.graph(&last.assignment).map_err(|_| error.clone())?;
+                remarks.push(format!("{error}; this run converges the policy that the store gave last"));
+                (last.assignment, graph)
+            }
+        };
         let (assignment, graph) = current;
         Ok(Prepared {
             node: BoundNode {
@@ -270,7 +280,7 @@ impl StorePolicy {
         }
     }
 
-    fn ask(&self, last: Option<&Remembered>) -> Result<Assignment> {
+    fn ask(&self, last: Option<&Remembered>, purpose: Purpose) -> Result<Assignment> {
         let etag = last.and_then(|last| last.etag.as_deref());
         match (self.client.check_in(etag)?, last) {
             (CheckIn::Unchanged, Some(last)) => Ok(last.assignment.clone()),
@@ -279,39 +289,34 @@ impl StorePolicy {
                 Err(Error::new(ErrorKind::Failed, "check in at", self.client.base(), cause))
             }
             (CheckIn::Assigned(assignment, etag), last) => {
-                // Remembered only once all of it is here, so that what goes on without the store is whole.
-                self.fetch(&assignment)?;
-                let facts = last.and_then(|last| last.facts.clone());
-                let store = self.identity.store.clone();
-                Remembered { store, assignment: (*assignment).clone(), etag, facts }.save(&self.state)?;
+                let graph = self.fetch(&assignment)?;
+                if purpose == Purpose::Run {
+                    // Remembered only once all of it is here, and what was there before goes only then: what goes on
+                    // without the store is always whole.
+                    let facts = last.and_then(|last| last.facts.clone());
+                    let store = self.identity.store.clone();
+                    Remembered { store, assignment: (*assignment).clone(), etag, facts }.save(&self.state)?;
+                    let needed = graph.blob_refs().chain([self.graph_blob(&assignment)?]);
+                    self.cache.keep_only(&needed.map(|blob| blob.digest).collect())?;
+                }
                 Ok(*assignment)
             }
         }
     }
 
-    /// Gets every blob of a policy that is not in the cache, and lets go of what no longer belongs to one.
+    /// Gets every blob of a policy that is not in the cache.
     fn fetch(&self, assignment: &Assignment) -> Result<Graph> {
         let graph_blob = self.graph_blob(assignment)?;
-        let fresh = self.get(&graph_blob)?;
+        self.get(&graph_blob)?;
         let graph = self.graph(assignment)?;
-        let blobs: BTreeSet<BlobRef> = graph.blob_refs().collect();
-        for blob in &blobs {
-            self.get(blob)?;
-        }
-        if fresh {
-            let needed = blobs.iter().chain([&graph_blob]).map(|blob| blob.digest).collect();
-            self.cache.keep_only(&needed)?;
+        for blob in graph.blob_refs() {
+            self.get(&blob)?;
         }
         Ok(graph)
     }
 
-    /// Gets a blob, and says whether it was missing.
-    fn get(&self, blob: &BlobRef) -> Result<bool> {
-        if self.cache.has(blob) {
-            return Ok(false);
-        }
-        self.cache.fill(blob, |sink| self.client.blob(blob, sink))?;
-        Ok(true)
+    fn get(&self, blob: &BlobRef) -> Result<()> {
+        if self.cache.has(blob) { Ok(()) } else { self.cache.fill(blob, |sink| self.client.blob(blob, sink)) }
     }
 
     fn graph_blob(&self, assignment: &Assignment) -> Result<BlobRef> {

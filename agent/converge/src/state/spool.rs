@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use converge_model::{Error, ErrorKind, Report, Result};
+use converge_model::{Change, Error, ErrorKind, Outcome, Report, Result};
+use converge_protocol::limits;
 use converge_system::linux::durable::{self, Durability};
 
 use super::{Loaded, StateDir, load, save};
@@ -36,7 +37,7 @@ impl Spool {
         }
         let path = self.directory.join(format!("{}.json", report.run));
         let durability = if report.has_changes() { Durability::Now } else { Durability::Soon };
-        save(&path, &report.condensed(), durability)
+        save(&path, &within_limits(report.condensed()), durability)
     }
 
     /// Sends what is queued, oldest first, and says how many reports the store took. One that the store will never take
@@ -88,6 +89,30 @@ impl Spool {
         }
         Ok(dropped)
     }
+}
+
+/// The report, cut where it is longer than the store takes: first the diffs, then the resources that were updated. It says
+/// so, and its counts stay whole.
+fn within_limits(mut report: Report) -> Report {
+    /// Resources that are listed of a report that is too long even without diffs.
+    const LISTED: usize = 10_000;
+    let is_too_long = |report: &Report| serde_json::to_vec(report).is_ok_and(|bytes| bytes.len() > limits::BODY_BYTES);
+    if !is_too_long(&report) {
+        return report;
+    }
+    for resource in &mut report.resources {
+        resource.changes = resource.changes.iter().map(|change| Change { diff: None, ..change.clone() }).collect();
+    }
+    report.remarks.push("cut for the store: the diffs are only in this machine's own report".to_owned());
+    if is_too_long(&report) {
+        let mut listed = 0;
+        report.resources.retain(|resource| {
+            listed += usize::from(resource.outcome == Outcome::Updated);
+            resource.outcome != Outcome::Updated || listed <= LISTED
+        });
+        report.remarks.push(format!("cut for the store: of the updated resources {LISTED} are listed"));
+    }
+    report
 }
 
 /// Whether the store will say the same the next time.

@@ -113,7 +113,7 @@ fn what_only_a_node_can_know_is_wrong_before_anything_is_touched() {
     }
     // Both at once.
     let desk = Desk::new("[file.\"@/a\"]\ncontent = '{{ facts.x }}'\n[file.\"@/b\"]\ncontent = '{{ facts.y }}'\n");
-    let report = desk.once().with_code(2);
+    let report = desk.once().with_code(1);
     assert_eq!(report.conclusion(), "not_started");
     report.saying(&["`facts.x` is undefined", "`facts.y` is undefined"]);
 }

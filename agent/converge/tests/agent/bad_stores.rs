@@ -92,7 +92,7 @@ fn without_any_policy_the_run_says_what_the_store_did() {
     for trouble in QUICK {
         let (desk, store) = enrolled();
         store.trouble("/v1/node", trouble);
-        let ended = desk.run(&STORE).with_code(2);
+        let ended = desk.run(&STORE).with_code(3);
         assert_eq!(ended.conclusion(), "not_started");
         let error = ended.json()["conclusion"]["error"].clone();
         let said = error.to_string();
@@ -144,7 +144,7 @@ fn a_store_that_is_not_there_is_no_obstacle() {
     // The same store at an address where nobody listens: what it said last was said by another.
     let node = std::fs::read_to_string(desk.path("config/node.toml")).unwrap();
     desk.file("config/node.toml", node.replace(store.address(), &format!("http://{closed}")));
-    let ended = desk.run(&STORE).with_code(2);
+    let ended = desk.run(&STORE).with_code(3);
     assert!(ended.json()["conclusion"].to_string().contains("is the store running"), "{}", ended.stdout);
     assert_eq!(desk.out("page").as_deref(), Some("spoilt"));
     desk.file("config/node.toml", node);
