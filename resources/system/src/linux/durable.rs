@@ -279,6 +279,6 @@ mod tests {
         write(&here("state"), b"x", 0o600).unwrap();
         assert!(!here("state.4294967295-0.new").exists() && here(&own).exists());
         assert_eq!(names(directory.path()).unwrap(), ["a.b-c.new", "journal", "my.new", "state"]);
-        assert!(append(&here("journal"), b"x", 0o600, Durability::Soon).is_err() && !here("elsewhere").exists());
+        assert!(AppendFile::open(&here("journal"), 0o600).is_err() && !here("elsewhere").exists());
     }
 }
