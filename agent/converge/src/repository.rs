@@ -70,7 +70,7 @@ impl PolicyRepository {
             Error::new(ErrorKind::Invalid, "read", start.display(), error)
                 .with_hint("name a file or directory that is there")
         })?;
-        let root = start.ancestors().find(|directory| directory.join(MARK).is_file()).ok_or_else(|| {
+        let root = root_above(&start).ok_or_else(|| {
             let cause = format!("no directory from there upwards holds a {MARK}");
             Error::new(ErrorKind::Invalid, "find the policy repository of", start.display(), cause)
                 .with_hint("work in a policy repository, or make one with `converge init`")
@@ -88,7 +88,7 @@ impl PolicyRepository {
     /// # Errors
     /// Where `converge.toml` cannot be read.
     pub(crate) fn store(&self) -> Result<Option<String>> {
-        Ok(config::read_toml::<Settings>(&self.root.join(MARK))?.unwrap_or_default().store)
+        Ok(settings(&self.root)?.store)
     }
 
     /// The file of a blob that stayed on disk.
@@ -154,10 +154,16 @@ impl PolicyRepository {
 /// Where that file cannot be read, or is not one.
 pub(crate) fn settings_around(start: &Path) -> Result<Settings> {
     let Ok(start) = fs::canonicalize(start) else { return Ok(Settings::default()) };
-    match start.ancestors().map(|directory| directory.join(MARK)).find(|path| path.is_file()) {
-        Some(path) => Ok(config::read_toml(&path)?.unwrap_or_default()),
-        None => Ok(Settings::default()),
-    }
+    root_above(&start).map_or_else(|| Ok(Settings::default()), settings)
+}
+
+/// The nearest directory from `start` upwards that is a policy repository.
+fn root_above(start: &Path) -> Option<&Path> {
+    start.ancestors().find(|directory| directory.join(MARK).is_file())
+}
+
+fn settings(root: &Path) -> Result<Settings> {
+    Ok(config::read_toml(&root.join(MARK))?.unwrap_or_default())
 }
 
 /// Opens a file of a repository.
@@ -169,12 +175,16 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read + Send>> {
     Ok(Box::new(file))
 }
 
-fn digest_of(file: &mut File) -> std::io::Result<BlobRef> {
+/// The digest and size of all that `reader` gives, in constant memory.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(crate) fn digest_of(reader: &mut dyn Read) -> std::io::Result<BlobRef> {
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; 1 << 20];
     let mut size = 0;
     loop {
-        match file.read(&mut buffer)? {
+        match reader.read(&mut buffer)? {
             0 => return Ok(BlobRef { digest: hasher.finish(), size }),
             count => {
                 hasher.update(&buffer[..count]);

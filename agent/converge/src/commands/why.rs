@@ -36,9 +36,8 @@ pub(crate) fn run(args: &WhyArgs, common: &CommonArgs, console: Console) -> Outc
     let (facts, _) = facts::gather(&agent.config_dir.facts_directory());
     let bound = bind_to_node(&prepared, &facts)?;
     let blobs = PolicyBlobs(&*prepared.blobs);
-    let found = why(&prepared.graph, &bound, &blobs, &args.resource, args.property.as_deref())
+    let mut found = why(&prepared.graph, &bound, &blobs, &args.resource, args.property.as_deref())
         .map_err(|cause| Error::new(ErrorKind::Invalid, "explain", &args.resource, cause))?;
-    let mut found = found;
     for property in &mut found.properties {
         if NEVER_SHOWN.contains(&(args.resource.kind(), property.name.as_str())) {
             *property = WhyProperty { written: None, value: None, hidden: true, uses: Vec::new(), ..property.clone() };

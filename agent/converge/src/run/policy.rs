@@ -225,10 +225,7 @@ impl StorePolicy {
     /// Where neither the store nor the cache has a whole policy.
     pub(crate) fn prepare(self: &Arc<Self>, purpose: Purpose, remarks: &mut Vec<String>) -> Result<Prepared> {
         let last = Remembered::load_with(&self.state, &self.identity.store, remarks);
-        let current = match self
-            .ask(last.as_ref(), purpose)
-            .and_then(|current| self.fetch(&current).map(|graph| (current, graph)))
-        {
+        let (assignment, graph) = match self.ask(last.as_ref(), purpose) {
             Ok(current) => current,
             Err(error) => {
                 let Some(last) = last else { return Err(error) };
@@ -238,7 +235,6 @@ impl StorePolicy {
                 (last.assignment, graph)
             }
         };
-        let (assignment, graph) = current;
         Ok(Prepared {
             node: BoundNode {
                 name: assignment.name.clone(),
@@ -280,10 +276,11 @@ impl StorePolicy {
         }
     }
 
-    fn ask(&self, last: Option<&Remembered>, purpose: Purpose) -> Result<Assignment> {
+    /// What the store says this node should run, with all of it fetched.
+    fn ask(&self, last: Option<&Remembered>, purpose: Purpose) -> Result<(Assignment, Graph)> {
         let etag = last.and_then(|last| last.etag.as_deref());
         match (self.client.check_in(etag)?, last) {
-            (CheckIn::Unchanged, Some(last)) => Ok(last.assignment.clone()),
+            (CheckIn::Unchanged, Some(last)) => Ok((last.assignment.clone(), self.fetch(&last.assignment)?)),
             (CheckIn::Unchanged, None) => {
                 let cause = "it says that nothing changed, but was never asked before";
                 Err(Error::new(ErrorKind::Failed, "check in at", self.client.base(), cause))
@@ -299,7 +296,7 @@ impl StorePolicy {
                     let needed = graph.blob_refs().chain([self.graph_blob(&assignment)?]);
                     self.cache.keep_only(&needed.map(|blob| blob.digest).collect())?;
                 }
-                Ok(*assignment)
+                Ok((*assignment, graph))
             }
         }
     }

@@ -10,6 +10,7 @@ use converge_system::BlobSource;
 use converge_system::linux::durable::{self, Durability, Incoming};
 
 use super::StateDir;
+use crate::repository;
 
 /// The cache.
 #[derive(Clone, Debug)]
@@ -86,16 +87,9 @@ impl BlobCache {
         let mut dropped = 0;
         for name in durable::names(&self.directory)? {
             let path = self.directory.join(&name);
-            let mut hasher = Hasher::new();
-            let mut reader = crate::repository::open(&path)?;
-            let mut buffer = vec![0; 256 << 10];
-            loop {
-                match reader.read(&mut buffer).map_err(|error| Error::io("read", path.display(), &error))? {
-                    0 => break,
-                    count => hasher.update(&buffer[..count]),
-                }
-            }
-            if hasher.finish().to_string() != name {
+            let found = repository::digest_of(&mut *repository::open(&path)?)
+                .map_err(|error| Error::io("read", path.display(), &error))?;
+            if found.digest.to_string() != name {
                 durable::remove(&path)?;
                 dropped += 1;
             }
