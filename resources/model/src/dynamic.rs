@@ -7,6 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::BlobRef;
+use crate::text::EntryKey;
 use crate::value::Value;
 
 /// The key that marks a serialized [`Dynamic::Expression`].
@@ -145,18 +146,18 @@ impl<'de> Visitor<'de> for DynamicVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Dynamic, A::Error> {
         let mut entries = BTreeMap::new();
-        while let Some(key) = access.next_key::<String>()? {
+        while let Some(EntryKey(key)) = access.next_key()? {
             if !key.starts_with('$') {
-                entries.insert(key, access.next_value()?);
+                entries.insert(key.into_owned(), access.next_value()?);
                 continue;
             }
-            let marked = match key.as_str() {
+            let marked = match &*key {
                 EXPRESSION_KEY => Dynamic::Expression(access.next_value()?),
                 TEXT_KEY => Dynamic::Text(access.next_value()?),
                 BLOB_KEY => Dynamic::Literal(Value::Blob(access.next_value::<BlobRef>()?)),
                 _ => return Err(A::Error::custom(format!("unknown mark {key:?}"))),
             };
-            if !entries.is_empty() || access.next_key::<String>()?.is_some() {
+            if !entries.is_empty() || access.next_key::<EntryKey<'de>>()?.is_some() {
                 return Err(A::Error::custom(format!("unexpected keys beside {key:?}")));
             }
             return Ok(marked);

@@ -1,19 +1,28 @@
 //! Identities: of a resource within a policy, of a run.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
 
 /// The longest name a resource may have, in bytes: that of a path on Linux.
 pub const LONGEST_NAME: usize = 4096;
 
-/// A resource's identity: its kind, and its name within the kind. Written `kind[name]`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A resource's identity: its kind, and its name within the kind. Written `kind[name]`. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ResourceId {
-    kind: Box<str>,
-    name: Box<str>,
+    /// As it is written: a run of many resources prints and writes them more often than it takes them apart.
+    text: Arc<str>,
+    /// How many bytes of it are the kind; at most [`LONGEST_KIND`].
+    kind: u8,
 }
+
+/// The longest name of a kind, in bytes.
+const LONGEST_KIND: usize = 64;
 
 impl ResourceId {
     /// An identity from its parts.
@@ -22,28 +31,57 @@ impl ResourceId {
     /// Says what is wrong with a kind that is not `[a-z][a-z0-9_]*`, or with a name that is empty, longer than
     /// [`LONGEST_NAME`] bytes, or holds a control character.
     pub fn new(kind: &str, name: &str) -> Result<Self, String> {
-        check_kind_name(kind)?;
-        if name.is_empty() {
-            return Err(format!("a {kind} needs a name; this one is empty"));
-        }
-        if name.len() > LONGEST_NAME {
-            return Err(format!("the name of a {kind} may have {LONGEST_NAME} bytes; this one has {}", name.len()));
-        }
-        if let Some(bad) = name.chars().find(|c| c.is_control()) {
-            return Err(format!("the name {name:?} of a {kind} holds the control character {bad:?}"));
-        }
-        Ok(Self { kind: kind.into(), name: name.into() })
+        check(kind, name)?;
+        Ok(Self::of(format!("{kind}[{name}]").into(), kind))
+    }
+
+    /// An identity of which `kind` was checked to be the kind.
+    fn of(text: Arc<str>, kind: &str) -> Self {
+        Self { text, kind: kind.len() as u8 }
     }
 
     /// The kind: `file`.
     pub fn kind(&self) -> &str {
-        &self.kind
+        &self.text[..usize::from(self.kind)]
     }
 
     /// The name within the kind: `/etc/motd`.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.text[usize::from(self.kind) + 1..self.text.len() - 1]
     }
+
+    /// Both: `file[/etc/motd]`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// By kind, then by name.
+impl Ord for ResourceId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.kind(), self.name()).cmp(&(other.kind(), other.name()))
+    }
+}
+
+impl PartialOrd for ResourceId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Checks the parts of an identity.
+fn check(kind: &str, name: &str) -> Result<(), String> {
+    check_kind_name(kind)?;
+    if name.is_empty() {
+        return Err(format!("a {kind} needs a name; this one is empty"));
+    }
+    if name.len() > LONGEST_NAME {
+        return Err(format!("the name of a {kind} may have {LONGEST_NAME} bytes; this one has {}", name.len()));
+    }
+    if let Some(bad) = text::control_character(name) {
+        return Err(format!("the name {name:?} of a {kind} holds the control character {bad:?}"));
+    }
+    Ok(())
 }
 
 /// Checks the name of a kind, built in or custom: `[a-z][a-z0-9_]*`, at most 64 bytes.
@@ -54,7 +92,7 @@ pub fn check_kind_name(kind: &str) -> Result<(), String> {
     let mut letters = kind.bytes();
     let good = letters.next().is_some_and(|first| first.is_ascii_lowercase())
         && letters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_')
-        && kind.len() <= 64;
+        && kind.len() <= LONGEST_KIND;
     if good {
         Ok(())
     } else {
@@ -64,7 +102,7 @@ pub fn check_kind_name(kind: &str) -> Result<(), String> {
 
 impl fmt::Display for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}]", self.kind, self.name)
+        f.write_str(&self.text)
     }
 }
 
@@ -81,20 +119,19 @@ impl FromStr for ResourceId {
         text.split_once('[')
             .and_then(|(kind, rest)| Some((kind, rest.strip_suffix(']')?)))
             .ok_or_else(|| format!("{text:?} is not a resource; write `kind[name]`, for example `service[nginx]`"))
-            .and_then(|(kind, name)| Self::new(kind, name))
+            .and_then(|(kind, name)| check(kind, name).map(|()| Self::of(text.into(), kind)))
     }
 }
 
 impl Serialize for ResourceId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.text)
     }
 }
 
 impl<'de> Deserialize<'de> for ResourceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text::parsed(deserializer)
     }
 }
 
@@ -157,8 +194,7 @@ impl Serialize for RunId {
 
 impl<'de> Deserialize<'de> for RunId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text::parsed(deserializer)
     }
 }
 
@@ -173,6 +209,9 @@ mod tests {
         for wrong in ["file", "file[]", "File[x]", "[x]", "file[a\nb]", "file[a\0b]", "file[x", "9[x]"] {
             assert!(wrong.parse::<ResourceId>().is_err(), "{wrong:?}");
         }
+        let sorted: Vec<ResourceId> =
+            ["a[z]", "a0[c]", "a0[d]"].into_iter().map(|text| text.parse().unwrap()).collect();
+        assert!(sorted.is_sorted(), "by kind first, whatever sorts before a bracket");
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod resource;
 pub mod schema;
 pub mod suggest;
 pub mod system;
+mod text;
 pub mod value;
 
 pub use cancel::Cancel;

@@ -2,10 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text;
 
 /// An absolute path without `.`, `..`, doubled or trailing slashes, NUL or other control characters.
 ///
@@ -31,7 +34,9 @@ impl AbsPath {
 
     /// The directory it is in, or nothing for the root directory.
     pub fn parent(&self) -> Option<AbsPath> {
-        self.0.parent().map(|parent| Self(parent.to_owned()))
+        let path = self.as_bytes();
+        let slash = path.iter().rposition(|byte| *byte == b'/').filter(|_| path.len() > 1)?;
+        Some(Self(PathBuf::from(OsStr::from_bytes(&path[..slash.max(1)]))))
     }
 
     /// The path itself, then its parent, up to the root directory.
@@ -57,7 +62,24 @@ impl AbsPath {
 
     /// Whether `self` is `directory` or below it.
     pub fn is_within(&self, directory: &AbsPath) -> bool {
-        self.0.starts_with(&directory.0)
+        self.within(directory.as_path()).is_some()
+    }
+
+    /// What is left of the path below `directory`, which is written as an [`AbsPath`] is: empty where it is the directory
+    /// itself, and nothing where it is elsewhere.
+    pub fn within(&self, directory: impl AsRef<Path>) -> Option<&OsStr> {
+        let directory = directory.as_ref().as_os_str().as_bytes();
+        let rest = self.as_bytes().strip_prefix(directory)?;
+        let below = match rest {
+            [] | [b'/', ..] => rest.strip_prefix(b"/").unwrap_or(rest),
+            _ if directory == b"/" => rest,
+            _ => return None,
+        };
+        Some(OsStr::from_bytes(below))
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.0.as_os_str().as_bytes()
     }
 }
 
@@ -71,22 +93,27 @@ impl FromStr for AbsPath {
         if text.len() > 4095 {
             return Err(format!("a path may have 4095 bytes; this one has {}", text.len()));
         }
-        if let Some(bad) = text.chars().find(|c| c.is_control()) {
+        if let Some(bad) = text::control_character(text) {
             return Err(format!("the path {text:?} holds the control character {bad:?}"));
         }
-        let mut path = PathBuf::new();
-        for component in Path::new(text).components() {
-            match component {
-                Component::ParentDir => {
-                    return Err(format!("the path {text:?} holds `..`; write where it leads"));
-                }
-                Component::Normal(name) if name.len() > 255 => {
+        let mut path = String::with_capacity(text.len());
+        for name in text.split('/') {
+            match name {
+                "" | "." => {}
+                ".." => return Err(format!("the path {text:?} holds `..`; write where it leads")),
+                name if name.len() > 255 => {
                     return Err(format!("a component of the path {text:?} is longer than 255 bytes"));
                 }
-                other => path.push(other),
+                name => {
+                    path.push('/');
+                    path.push_str(name);
+                }
             }
         }
-        Ok(Self(path))
+        if path.is_empty() {
+            path.push('/');
+        }
+        Ok(Self(PathBuf::from(path)))
     }
 }
 
@@ -116,8 +143,7 @@ impl Serialize for AbsPath {
 
 impl<'de> Deserialize<'de> for AbsPath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        text::parsed(deserializer)
     }
 }
 
@@ -130,12 +156,25 @@ mod tests {
         for (text, clean) in [("/", "/"), ("//a///b/", "/a/b"), ("/a/./b", "/a/b"), ("/é", "/é")] {
             assert_eq!(text.parse::<AbsPath>().unwrap().to_string(), clean);
         }
-        for wrong in ["", "a", "./a", "/a/../b", "/a\0b", "/a\nb", &format!("/{}", "x".repeat(256))] {
+        for wrong in ["", "a", "./a", "/a/../b", "/..", "/a\0b", "/a\nb", &format!("/{}", "x".repeat(256))] {
             assert!(wrong.parse::<AbsPath>().is_err(), "{wrong:?}");
         }
         let directory: AbsPath = "/srv".parse().unwrap();
         assert!(directory.join("../etc").is_err() && directory.join("/etc").is_err());
         assert!(directory.join("a/b").unwrap().is_within(&directory));
         assert!(!"/srvx".parse::<AbsPath>().unwrap().is_within(&directory));
+        for (path, directory, below) in [
+            ("/srv/a/b", "/srv", Some("a/b")),
+            ("/srv", "/srv", Some("")),
+            ("/srv", "/", Some("srv")),
+            ("/", "/", Some("")),
+            ("/srvx", "/srv", None),
+            ("/", "/srv", None),
+        ] {
+            let path: AbsPath = path.parse().unwrap();
+            assert_eq!(path.within(directory), below.map(OsStr::new), "{path} within {directory}");
+        }
+        let parents = |text: &str| text.parse::<AbsPath>().unwrap().parent().map(|parent| parent.to_string());
+        assert_eq!(["/", "/a", "/a/b"].map(parents), [None, Some("/".to_owned()), Some("/a".to_owned())]);
     }
 }
