@@ -3,7 +3,7 @@
 mod uses;
 
 use converge_model::graph::{ContentSource, Declaration, Position, Property};
-use converge_model::{Dynamic, Graph, ResourceId, Value, suggest};
+use converge_model::{ByName, Dynamic, Graph, ResourceId, Value, suggest};
 use serde::Serialize;
 
 use crate::attribute::LevelName;
@@ -202,7 +202,7 @@ pub fn why(
             (Owner::Recipe(recipe), _) => {
                 graph.recipes.get(recipe).map(|recipe| recipe.name.clone()).unwrap_or_default()
             }
-            (Owner::Kind(_), origin) => origin.map(|origin| origin.recipe.clone()).unwrap_or_default(),
+            (Owner::Kind(_), origin) => origin.map(|origin| origin.recipe.to_string()).unwrap_or_default(),
         },
         declared: place(graph, declaration.at),
         within: around.iter().filter_map(|outer| within(graph, bound, outer)).collect(),
@@ -291,11 +291,11 @@ fn content(
     tracer: &Tracer<'_>,
     declaration: &Declaration,
     index: DeclarationIndex,
-    properties: Option<&std::collections::BTreeMap<String, Value>>,
+    properties: Option<&ByName<Value>>,
     secret: &dyn Fn(&str) -> bool,
 ) -> Option<WhyProperty> {
     let graph = tracer.graph;
-    let (name, path, line) = match declaration.content.as_ref()? {
+    let (name, path, line) = match declaration.content.as_deref()? {
         ContentSource::Template { path, line, .. } => ("template", path, *line),
         ContentSource::File { path, line } => ("source", path, *line),
     };

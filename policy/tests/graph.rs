@@ -266,7 +266,7 @@ fn every_blob_of_the_graph_can_be_found() {
     assert_eq!(compiled.blobs.get(&big.digest), Some(&file));
     let inline = BlobRef::of(long.as_bytes());
     assert_eq!(compiled.blobs.get(&inline.digest), Some(&BlobPlace::Bytes(long.clone().into_bytes())));
-    let content = |at: usize| compiled.graph.recipes[0].resources[at].properties["content"].0.clone();
+    let content = |at: usize| compiled.graph.recipes[0].resources[at].properties.get("content").unwrap().0.clone();
     assert_eq!(content(0), converge_model::Dynamic::Literal(converge_model::Value::Blob(inline)));
     assert_eq!(content(1).as_str().map(str::len), Some(256));
 }

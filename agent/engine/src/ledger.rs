@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use converge_model::{Catalog, Error, ErrorKind, ResourceId, Result, Value};
+use converge_model::{ByName, Catalog, Error, ErrorKind, ResourceId, Result, Value};
 
 /// The version of the ledger document. A reader refuses what is greater.
 pub const LEDGER_FORMAT: u32 = 1;
@@ -35,7 +35,7 @@ pub struct Owned {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sensitive: bool,
     /// The properties that take it away, without those that hold a secret.
-    pub removal: BTreeMap<String, Value>,
+    pub removal: ByName<Value>,
 }
 
 impl Default for Ledger {
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn a_ledger_reads_back_and_that_of_a_later_agent_is_refused() {
         let mut ledger = Ledger { catalog: Some(7), ..Ledger::default() };
-        let removal = BTreeMap::from([("ensure".to_owned(), Value::from("absent"))]);
+        let removal = ByName::from([("ensure".to_owned(), Value::from("absent"))]);
         let owned = Owned { position: 3, created: true, sensitive: false, removal };
         ledger.resources.insert("file[/etc/motd]".parse().unwrap(), owned);
         assert_eq!(Ledger::from_json(&ledger.to_json().unwrap()), Ok(ledger.clone()));

@@ -1,10 +1,10 @@
 //! What left the policy: what takes it away, or why it stays.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use converge_model::catalog::Orphans;
 use converge_model::order::order;
-use converge_model::{CatalogResource, Key, Kinds, NothingDeclared, Origin, ResourceId};
+use converge_model::{ByName, CatalogResource, Key, Kinds, NothingDeclared, Origin, ResourceId};
 
 use crate::caught::caught;
 use crate::item::{Item, build};
@@ -107,7 +107,7 @@ fn removal_of(id: &ResourceId, owned: &Owned) -> CatalogResource {
 pub(crate) fn undeclared(id: &ResourceId) -> CatalogResource {
     CatalogResource {
         id: id.clone(),
-        properties: BTreeMap::new(),
+        properties: ByName::new(),
         secret: BTreeSet::new(),
         skipped: None,
         guards: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use converge_model::{Catalog, CatalogResource, Kinds, NothingDeclared, Outcome, ResourceId, System, Value};
+use converge_model::{ByName, Catalog, CatalogResource, Kinds, NothingDeclared, Outcome, ResourceId, System, Value};
 
 use crate::caught::caught;
 use crate::item::{Item, build, spec};
@@ -107,7 +107,7 @@ impl<'a> Ownership<'a> {
         self.created.insert(position);
         let owned = self.owned(position, declared, true)?;
         // The journal holds no value that must be hidden.
-        let removal = if owned.sensitive { BTreeMap::new() } else { owned.removal };
+        let removal = if owned.sensitive { ByName::new() } else { owned.removal };
         Some(Owned { removal, ..owned })
     }
 
@@ -164,7 +164,7 @@ impl<'a> Ownership<'a> {
     fn owned(&self, position: usize, declared: &CatalogResource, created: bool) -> Option<Owned> {
         let kind = self.kinds.kind(declared.id.kind())?;
         let removal = caught("remove", &declared.id, || Ok((kind.removal)(&spec(declared))));
-        let asked_for = |removal: &BTreeMap<String, Value>| {
+        let asked_for = |removal: &ByName<Value>| {
             removal.iter().all(|(property, value)| declared.properties.get(property) == Some(value))
         };
         // What is declared to be gone leaves nothing behind that could be taken away.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use converge_model::catalog::Retries;
 use converge_model::graph::{ContentSource, Declaration, Property};
-use converge_model::{Diagnostic, Dynamic, Guard, KindSchema, PropertyType, ResourceId, SourceSpan, Span, Value};
+use converge_model::{
+    ByName, Diagnostic, Dynamic, Guard, KindSchema, PropertyType, ResourceId, SourceSpan, Span, Value,
+};
 
 use super::content::{file_blob, template_blob};
 use super::draft::{Findings, Link, Role};
@@ -94,29 +96,30 @@ impl<'g> Reader<'_, '_, 'g> {
         let declaration = self.declaration;
         let mut common = (*self.frame.inherited).clone();
         let mut secret = std::mem::take(&mut common.secret);
-        let only_if = self.read("only_if", declaration.only_if.as_ref(), &mut secret, read_condition);
-        let not_if = self.read("not_if", declaration.not_if.as_ref(), &mut secret, read_condition);
+        let only_if = self.read("only_if", declaration.only_if.as_deref(), &mut secret, read_condition);
+        let not_if = self.read("not_if", declaration.not_if.as_deref(), &mut secret, read_condition);
         common.guards.extend(only_if.map(Guard::OnlyIf));
         common.guards.extend(not_if.map(Guard::NotIf));
-        let timeout = self.read("timeout", declaration.timeout.as_ref(), &mut secret, Span::from_value);
-        let retries = self.read("retries", declaration.retries.as_ref(), &mut secret, read_retries);
+        let timeout = self.read("timeout", declaration.timeout.as_deref(), &mut secret, Span::from_value);
+        let retries = self.read("retries", declaration.retries.as_deref(), &mut secret, read_retries);
         common.timeout = timeout.or(common.timeout);
         common.retries = retries.or(common.retries);
         let mut flag = |name: &str, property: Option<&'g Property>| {
             self.read(name, property, &mut secret, bool::from_value).unwrap_or(false)
         };
-        common.ignore_failure |= flag("ignore_failure", declaration.ignore_failure.as_ref());
-        common.sensitive |= flag("sensitive", declaration.sensitive.as_ref());
-        common.audit |= flag("audit", declaration.audit.as_ref());
+        common.ignore_failure |= flag("ignore_failure", declaration.ignore_failure.as_deref());
+        common.sensitive |= flag("sensitive", declaration.sensitive.as_deref());
+        common.audit |= flag("audit", declaration.audit.as_deref());
         common.secret = secret;
         common
     }
 
     /// The kind's own properties, and the names of those that hold a secret are added to `secrets`. What is literal was
     /// checked when the graph was made. A property that comes to none is not there.
-    pub(super) fn own(&mut self, schema: &KindSchema, secrets: &mut BTreeSet<String>) -> BTreeMap<String, Value> {
+    pub(super) fn own(&mut self, schema: &KindSchema, secrets: &mut BTreeSet<String>) -> ByName<Value> {
         let declaration = self.declaration;
-        let mut properties = BTreeMap::new();
+        let count = declaration.properties.len() + usize::from(declaration.content.is_some());
+        let mut properties = ByName::with_capacity(count);
         for (name, Property(dynamic, line)) in &declaration.properties {
             if let Dynamic::Literal(value) = dynamic {
                 properties.insert(name.clone(), value.clone());

@@ -1,7 +1,7 @@
 //! Identical declarations of a resource are one; different ones are an error.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use converge_model::{Diagnostic, Graph, ResourceId};
 
@@ -86,7 +86,7 @@ pub(super) fn check_groups(graph: &Graph, groups: &[Group<'_>], findings: &mut F
 /// What is not the same in two declarations of one resource; where they are declared does not matter.
 fn differences(left: &Draft<'_>, right: &Draft<'_>) -> Vec<String> {
     let (first, second) = (&left.resource, &right.resource);
-    let mut differing: Vec<String> = differing_keys(&first.properties, &second.properties).collect();
+    let mut differing: Vec<String> = differing_keys(&first.properties, &second.properties);
     for (name, same) in [
         ("only_if or not_if", first.guards == second.guards),
         ("timeout", first.timeout == second.timeout),
@@ -108,13 +108,15 @@ fn same_links(left: &[super::draft::Link], right: &[super::draft::Link]) -> bool
         && left.iter().zip(right).all(|(left, right)| left.role == right.role && left.target == right.target)
 }
 
-fn differing_keys<'a, V: PartialEq>(
-    left: &'a std::collections::BTreeMap<String, V>,
-    right: &'a std::collections::BTreeMap<String, V>,
-) -> impl Iterator<Item = String> {
+fn differing_keys<'a, V: PartialEq + 'a>(
+    left: impl IntoIterator<Item = (&'a String, &'a V)>,
+    right: impl IntoIterator<Item = (&'a String, &'a V)>,
+) -> Vec<String> {
+    let left: BTreeMap<_, _> = left.into_iter().collect();
+    let right: BTreeMap<_, _> = right.into_iter().collect();
     let changed = left.iter().filter(|(name, value)| right.get(*name) != Some(value)).map(|(name, _)| name);
     let added = right.keys().filter(|name| !left.contains_key(*name));
-    changed.chain(added).map(|name| format!("`{name}`"))
+    changed.chain(added).map(|name| format!("`{name}`")).collect()
 }
 
 fn different(

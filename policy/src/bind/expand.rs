@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use converge_model::graph::{CustomKind, Declaration, Property};
 use converge_model::{
-    AbsPath, CatalogResource, Diagnostic, Dynamic, Graph, KindSchema, Kinds, Origin, ResourceId, Value,
+    AbsPath, ByName, CatalogResource, Diagnostic, Dynamic, Graph, KindSchema, Kinds, Origin, ResourceId, Value,
 };
 
 use super::declaration::{Common, Reader};
@@ -38,7 +39,10 @@ pub(super) struct Expander<'a, 'v, 'g> {
     schemas: HashMap<&'g str, Rc<KindSchema>>,
     latest: Option<(&'g str, Rc<KindSchema>)>,
     /// What each cookbook is called in an origin.
-    cookbooks: Vec<String>,
+    cookbooks: Vec<Arc<str>>,
+    /// What each recipe is called there, and each source.
+    recipes: Vec<Arc<str>>,
+    files: Vec<Arc<str>>,
     custom: HashMap<&'g str, (usize, &'g CustomKind)>,
     drafts: Vec<Draft<'g>>,
     groups: Vec<Group<'g>>,
@@ -61,7 +65,9 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
             checker: Checker::default(),
             schemas: HashMap::new(),
             latest: None,
-            cookbooks: graph.cookbooks.iter().map(|book| format!("{} {}", book.name, book.version)).collect(),
+            cookbooks: graph.cookbooks.iter().map(|book| format!("{} {}", book.name, book.version).into()).collect(),
+            recipes: graph.recipes.iter().map(|recipe| recipe.name.as_str().into()).collect(),
+            files: graph.sources.iter().map(|file| file.as_str().into()).collect(),
             custom: graph.kinds.iter().enumerate().map(|(at, (name, kind))| (name.as_str(), (at, kind))).collect(),
             drafts: Vec::with_capacity(declared),
             groups: Vec::new(),
@@ -207,7 +213,7 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
 
     /// Why the resource is skipped, if `when` says no; nothing at all where that could not be told.
     fn skipped(&mut self, declaration: &'g Declaration, frame: &Frame) -> Option<Option<String>> {
-        let Some(Property(dynamic, line)) = &declaration.when else { return Some(None) };
+        let Some(Property(dynamic, line)) = declaration.when.as_deref() else { return Some(None) };
         match self.evaluate("when", dynamic, declaration, *line, frame)? {
             (Value::Boolean(true), _) => Some(None),
             (Value::Boolean(false), _) => Some(Some(match dynamic {
@@ -269,7 +275,7 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
     ) -> Option<Unit> {
         let mut links = Vec::new();
         let mut common = Common::default();
-        let mut properties = Default::default();
+        let mut properties = ByName::new();
         if skipped.is_none() {
             let named = named(declaration, &id, frame);
             let mut reader = self.reader(declaration, &id, named.as_ref().unwrap_or(frame));
@@ -311,8 +317,8 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
     fn origin(&self, declaration: &Declaration, frame: &Frame) -> Origin {
         Origin {
             cookbook: self.cookbooks.get(frame.cookbook).cloned().unwrap_or_default(),
-            recipe: self.graph.recipes.get(frame.recipe).map(|recipe| recipe.name.clone()).unwrap_or_default(),
-            file: self.graph.file(declaration.at).to_owned(),
+            recipe: self.recipes.get(frame.recipe).cloned().unwrap_or_default(),
+            file: self.files.get(declaration.at.source as usize).cloned().unwrap_or_default(),
             line: declaration.at.line,
             within: frame.within.iter().map(|(id, _)| id.clone()).collect(),
         }
@@ -383,7 +389,8 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
 
 /// The frame in which a resource sees its own name, where it evaluates anything at all and is not within a custom kind.
 fn named(declaration: &Declaration, id: &ResourceId, frame: &Frame) -> Option<Frame> {
-    let literal = |property: &Option<Property>| property.as_ref().is_none_or(|property| property.0.literal().is_some());
+    let literal =
+        |property: &Option<Box<Property>>| property.as_ref().is_none_or(|property| property.0.literal().is_some());
     let plain = declaration.properties.values().all(|property| property.0.literal().is_some())
         && declaration.content.is_none()
         && [&declaration.only_if, &declaration.not_if].into_iter().all(literal)

@@ -38,7 +38,7 @@ impl<'r> Blobs<'r> {
         if let Some((blob, bytes)) = &declared.inline {
             self.places.entry(blob.digest).or_insert_with(|| BlobPlace::Bytes(bytes.clone()));
         }
-        match &declared.declaration.content {
+        match declared.declaration.content.as_deref() {
             Some(ContentSource::Template { path, .. }) => self.add_path(cookbook, "templates", template_key, path),
             Some(ContentSource::File { path, .. }) => self.add_path(cookbook, "files", file_key, path),
             None => {}

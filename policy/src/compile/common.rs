@@ -31,7 +31,7 @@ pub(crate) fn common_property(
         }
         _ => {
             let line = findings.sources.line(field.key_place);
-            let value = scalar(field, kind, scope, findings).map(|value| Property(value, line));
+            let value = scalar(field, kind, scope, findings).map(|value| Box::new(Property(value, line)));
             let declaration = &mut declared.declaration;
             match field.key {
                 "when" => declaration.when = value,

@@ -91,7 +91,8 @@ impl<'a> Reader<'a> {
             KindOf::Custom(_) => None,
         };
         if let Some(property) = content {
-            declared.declaration.content = content_source(&mut fields, property, self.context, &scope, findings);
+            let source = content_source(&mut fields, property, self.context, &scope, findings);
+            declared.declaration.content = source.map(Box::new);
         }
         let has_content = declared.declaration.content.is_some();
         let mut written = Vec::new();

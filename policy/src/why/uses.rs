@@ -85,7 +85,7 @@ impl Tracer<'_> {
     }
 
     fn each(&self, declaration: &Declaration) -> Option<Use> {
-        let Property(dynamic, line) = declaration.for_each.as_ref()?;
+        let Property(dynamic, line) = declaration.for_each.as_deref()?;
         Some(Use::Each { place: self.line(declaration.at, *line), uses: self.uses(dynamic, declaration) })
     }
 
@@ -95,7 +95,7 @@ impl Tracer<'_> {
 
     /// What the content of a resource is made from: its template or file, and the names that these use.
     pub(super) fn content(&self, declaration: &Declaration, cookbook: &str) -> Vec<Use> {
-        match &declaration.content {
+        match declaration.content.as_deref() {
             None => Vec::new(),
             Some(ContentSource::File { path, .. }) => {
                 let mut uses = self.uses(path, declaration);

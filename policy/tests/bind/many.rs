@@ -68,7 +68,7 @@ proptest! {
                 match edge {
                     1 => declaration.requires.push(other),
                     2 => declaration.before.push(other),
-                    3 => declaration.when = Some(Property(Dynamic::from(name % 2 == 0), 2)),
+                    3 => declaration.when = Some(Box::new(Property(Dynamic::from(name % 2 == 0), 2))),
                     _ => {}
                 }
                 declaration

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use converge_model::{
-    AbsPath, AnyResource, CommandLine, Content, Error, ErrorKind, Kind, KindSchema, Kinds, Mode, OneOrMany, Properties,
-    ResourceSpec, Result, Value, schema::NameSchema,
+    AbsPath, AnyResource, ByName, CommandLine, Content, Error, ErrorKind, Kind, KindSchema, Kinds, Mode, OneOrMany,
+    Properties, ResourceSpec, Result, Value, schema::NameSchema,
 };
 use converge_policy::Repository;
 
@@ -69,7 +69,7 @@ fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     Err(Error::new(ErrorKind::Unavailable, "build", spec.id, "nothing is built here"))
 }
 
-fn removal(_: &ResourceSpec<'_>) -> Option<BTreeMap<String, Value>> {
+fn removal(_: &ResourceSpec<'_>) -> Option<ByName<Value>> {
     None
 }
 

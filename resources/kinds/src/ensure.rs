@@ -1,8 +1,6 @@
 //! Whether a resource is there, and the properties that take it away.
 
-use std::collections::BTreeMap;
-
-use converge_model::{Change, ResourceSpec, Shown, Value};
+use converge_model::{ByName, Change, ResourceSpec, Shown, Value};
 
 converge_model::choice! {
     /// Whether a resource is there.
@@ -16,7 +14,7 @@ converge_model::choice! {
 
 /// The properties that take the resource away: `ensure = "absent"`, and those of `keep` that are declared, because they say
 /// what is to be taken away.
-pub(crate) fn absent(spec: &ResourceSpec<'_>, keep: &[&str]) -> BTreeMap<String, Value> {
+pub(crate) fn absent(spec: &ResourceSpec<'_>, keep: &[&str]) -> ByName<Value> {
     let kept = keep.iter().filter_map(|&name| Some((name.to_owned(), spec.properties.get(name)?.clone())));
     kept.chain([("ensure".to_owned(), Value::from(Ensure::Absent))]).collect()
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use converge_model::system::packages::{Install, Installed, PackageState, Transaction};
 use converge_model::{
-    AbsPath, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties, Resource,
-    ResourceSpec, Result, Shown, Span, System, Value,
+    AbsPath, AnyResource, ByName, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
+    Resource, ResourceSpec, Result, Shown, Span, System, Value,
 };
 
 use crate::ensure;
@@ -84,7 +84,7 @@ ensure = "purged"
     }
 }
 
-fn removal(spec: &ResourceSpec<'_>) -> Option<std::collections::BTreeMap<String, Value>> {
+fn removal(spec: &ResourceSpec<'_>) -> Option<ByName<Value>> {
     Some(ensure::absent(spec, &["names"]))
 }
 

@@ -1,12 +1,11 @@
 //! `service`: a unit of the service manager.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use converge_model::system::commands::{CommandSpec, Exit, Purpose};
 use converge_model::system::services::{Activity, Enablement, UnitAction, UnitStatus};
 use converge_model::{
-    AnyResource, Change, Changes, CommandLine, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
+    AnyResource, ByName, Change, Changes, CommandLine, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
     Resource, ResourceSpec, Result, Shown, Span, System, Value,
 };
 
@@ -63,7 +62,7 @@ enabled = false
     }
 }
 
-fn removal(_spec: &ResourceSpec<'_>) -> Option<BTreeMap<String, Value>> {
+fn removal(_spec: &ResourceSpec<'_>) -> Option<ByName<Value>> {
     Some(["running", "enabled"].into_iter().map(|name| (name.to_owned(), Value::Boolean(false))).collect())
 }
 

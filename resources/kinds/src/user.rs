@@ -369,14 +369,12 @@ impl Resource for UserResource {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use converge_model::Value;
+    use converge_model::{ByName, Value};
 
     use super::*;
 
     fn resource(properties: &[(&str, Value)]) -> UserResource {
-        let values: BTreeMap<String, Value> =
+        let values: ByName<Value> =
             properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let properties = UserProperties::decode(&values).unwrap();
         check("alice", &properties).unwrap();

@@ -1,9 +1,11 @@
 //! The resources of one run, in order, with nothing left to evaluate but guards.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::by_name::ByName;
 use crate::duration::Span;
 use crate::id::ResourceId;
 use crate::path::AbsPath;
@@ -38,7 +40,7 @@ pub struct CatalogResource {
     /// Its identity.
     pub id: ResourceId,
     /// The values of the kind's own properties.
-    pub properties: BTreeMap<String, Value>,
+    pub properties: ByName<Value>,
     /// The properties that hold a secret: shown nowhere.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub secret: BTreeSet<String>,
@@ -123,15 +125,15 @@ pub enum Timing {
     Immediate,
 }
 
-/// Where a resource was declared.
+/// Where a resource was declared. Its texts are those of many others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The cookbook and its version: `nginx 1.4.0`.
-    pub cookbook: String,
+    pub cookbook: Arc<str>,
     /// The recipe as a run list names it: `nginx::tls`.
-    pub recipe: String,
+    pub recipe: Arc<str>,
     /// The file within the policy repository.
-    pub file: String,
+    pub file: Arc<str>,
     /// The line, from 1.
     pub line: u32,
     /// The resource of a custom kind that it is part of, outermost first.

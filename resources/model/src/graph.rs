@@ -275,12 +275,13 @@ impl Graph {
             format: u32,
         }
         let invalid = |cause: String| Error::new(ErrorKind::Invalid, "read", "a graph", cause);
+        // Looking through all of it once is cheaper than through each of its texts.
+        let text = std::str::from_utf8(bytes).map_err(|error| invalid(error.to_string()))?;
         // A document of another format may fail anywhere; its format says why.
-        let graph: Self =
-            serde_json::from_slice(bytes).map_err(|error| match serde_json::from_slice::<Version>(bytes) {
-                Ok(version) if version.format != FORMAT => other_format(version.format),
-                _ => invalid(error.to_string()),
-            })?;
+        let graph: Self = serde_json::from_str(text).map_err(|error| match serde_json::from_str::<Version>(text) {
+            Ok(version) if version.format != FORMAT => other_format(version.format),
+            _ => invalid(error.to_string()),
+        })?;
         if graph.format != FORMAT {
             return Err(other_format(graph.format));
         }

@@ -1,7 +1,6 @@
 //! A kind, as a registry holds it.
 
-use std::collections::BTreeMap;
-
+use crate::by_name::ByName;
 use crate::declared::{Declared, NothingDeclared};
 use crate::duration::Span;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +16,7 @@ pub struct ResourceSpec<'a> {
     /// Its identity.
     pub id: &'a ResourceId,
     /// The values of the kind's own properties, all evaluated.
-    pub properties: &'a BTreeMap<String, Value>,
+    pub properties: &'a ByName<Value>,
     /// How long one step of it may take, where the recipe says so.
     pub timeout: Option<Span>,
     /// What else the catalog declares: a directory that purges asks it what to keep.
@@ -26,7 +25,7 @@ pub struct ResourceSpec<'a> {
 
 impl<'a> ResourceSpec<'a> {
     /// A resource with these properties, no timeout, and nothing else declared.
-    pub fn new(id: &'a ResourceId, properties: &'a BTreeMap<String, Value>) -> Self {
+    pub fn new(id: &'a ResourceId, properties: &'a ByName<Value>) -> Self {
         Self { id, properties, timeout: None, declared: &NothingDeclared }
     }
 
@@ -53,7 +52,7 @@ pub struct Kind {
     pub build: fn(&ResourceSpec<'_>) -> Result<Box<dyn AnyResource>>,
     /// The properties that take such a resource away again when it left the policy; nothing where there is nothing to
     /// take away (a command that was run).
-    pub removal: fn(&ResourceSpec<'_>) -> Option<BTreeMap<String, Value>>,
+    pub removal: fn(&ResourceSpec<'_>) -> Option<ByName<Value>>,
 }
 
 /// All kinds that an agent has.

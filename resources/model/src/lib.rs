@@ -9,6 +9,7 @@
 //! - Paths in resource names are UTF-8, because TOML is; only entries found by listing a directory may be anything else.
 //! - Times are whole milliseconds since the Unix epoch; leap seconds do not exist.
 
+pub mod by_name;
 pub mod cancel;
 pub mod catalog;
 pub mod change;
@@ -35,6 +36,7 @@ pub mod system;
 mod text;
 pub mod value;
 
+pub use by_name::ByName;
 pub use cancel::Cancel;
 pub use catalog::{Catalog, CatalogResource, Condition, Guard, Notify, Origin, Timing};
 pub use change::{Change, ChangeKind, Changes, Shown};

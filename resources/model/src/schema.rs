@@ -1,7 +1,6 @@
 //! The schema of a kind: one table from which the compiler's checks, the editors' JSON Schema and the docs come.
 
-use std::collections::BTreeMap;
-
+use crate::by_name::ByName;
 use crate::path::AbsPath;
 use crate::value::Value;
 
@@ -115,7 +114,7 @@ pub trait Properties: Sized {
     ///
     /// # Errors
     /// Names the property and says what is wrong with it: unknown, missing, or of the wrong type.
-    fn decode(values: &BTreeMap<String, Value>) -> Result<Self, String>;
+    fn decode(values: &ByName<Value>) -> Result<Self, String>;
 }
 
 /// The name of the property that a field declares: `r#type` is `type`.
@@ -177,7 +176,7 @@ macro_rules! properties {
             }
 
             fn decode(
-                values: &::std::collections::BTreeMap<String, $crate::Value>,
+                values: &$crate::ByName<$crate::Value>,
             ) -> ::std::result::Result<Self, String> {
                 const NAMES: &[&str] = &[$($crate::schema::property_name(stringify!($field))),*];
                 if let Some(unknown) = values.keys().find(|key| !NAMES.contains(&key.as_str())) {

@@ -1,12 +1,11 @@
 //! The kinds that ship, and a few that misbehave on purpose.
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use converge_kinds::registry;
 use converge_model::schema::NameSchema;
 use converge_model::{
-    AbsPath, AnyResource, Change, Changes, Content, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Kinds,
+    AbsPath, AnyResource, ByName, Change, Changes, Content, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Kinds,
     Resource, ResourceSpec, Result, Shown, System, Value,
 };
 
@@ -19,7 +18,7 @@ impl TestKinds {
             let mut kinds = registry().all().to_vec();
             let gone = |spec: &ResourceSpec<'_>| {
                 let value = spec.properties.get("value").cloned().unwrap_or_default();
-                Some(BTreeMap::from([("how".to_owned(), Value::from("gone")), ("value".to_owned(), value)]))
+                Some(ByName::from([("how".to_owned(), Value::from("gone")), ("value".to_owned(), value)]))
             };
             kinds.push(Kind { schema, build, removal: gone });
             TestKinds(kinds)

@@ -9,8 +9,8 @@ use converge_engine::{Durability, Entry, Journal, Ledger, LedgerStore, RunReques
 use converge_model::catalog::{Orphans, Retries};
 use converge_model::report::{Conclusion, Mode};
 use converge_model::{
-    Cancel, Catalog, CatalogResource, Clock, Condition, Event, EventSink, Guard, Notify, Origin, Outcome, Report,
-    ResourceId, Result, RunId, System, Timestamp, Timing, Value,
+    ByName, Cancel, Catalog, CatalogResource, Clock, Condition, Event, EventSink, Guard, Notify, Origin, Outcome,
+    Report, ResourceId, Result, RunId, System, Timestamp, Timing, Value,
 };
 use converge_system::memory::{Faults, MemoryMachine};
 
@@ -276,7 +276,7 @@ pub struct Declaration {
 pub fn declare(id: &str) -> Declaration {
     let resource = CatalogResource {
         id: id.parse::<ResourceId>().unwrap(),
-        properties: BTreeMap::new(),
+        properties: ByName::new(),
         secret: Default::default(),
         skipped: None,
         guards: Vec::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use converge_kinds::registry;
-use converge_model::{Kinds, ResourceId, ResourceSpec, Value};
+use converge_model::{ByName, Kinds, ResourceId, ResourceSpec, Value};
 
 use crate::harness::debian;
 
@@ -14,7 +14,7 @@ const COMMON: [&str; 1] = ["notifies"];
 fn the_example_of_every_kind_is_a_recipe() {
     for kind in registry().all() {
         let schema = (kind.schema)();
-        let recipe: BTreeMap<String, BTreeMap<String, BTreeMap<String, Value>>> =
+        let recipe: BTreeMap<String, BTreeMap<String, ByName<Value>>> =
             toml::from_str(schema.example).unwrap_or_else(|error| panic!("{}: {error}", schema.name));
         assert!(recipe.contains_key(schema.name), "the example of {} does not use it", schema.name);
         for (kind, resources) in &recipe {
@@ -22,7 +22,7 @@ fn the_example_of_every_kind_is_a_recipe() {
                 let id = ResourceId::new(kind, name).unwrap();
                 let kind = registry().kind(kind).unwrap();
                 let schema = (kind.schema)();
-                let properties: BTreeMap<String, Value> =
+                let properties: ByName<Value> =
                     properties.clone().into_iter().filter(|(name, _)| !COMMON.contains(&name.as_str())).collect();
                 (schema.names.check)(name).unwrap();
                 for (name, value) in &properties {
@@ -70,7 +70,7 @@ fn what_left_the_policy_is_taken_away_and_nothing_else() {
         ("execute[true]", "", false),
     ] {
         let id: ResourceId = id.parse().unwrap();
-        let values: BTreeMap<String, Value> = toml::from_str(properties).unwrap();
+        let values: ByName<Value> = toml::from_str(properties).unwrap();
         let kind = registry().kind(id.kind()).unwrap();
         let removal = (kind.removal)(&ResourceSpec::new(&id, &values));
         assert_eq!(removal.is_some(), taken, "{id}");

@@ -1,11 +1,9 @@
 //! Rows of the table, and what is demanded of each.
 
-use std::collections::BTreeMap;
-
 use converge_kinds::registry;
 use converge_model::{
-    AbsPath, AnyResource, Changes, DeclaredPaths, Error, ErrorKind, Kinds, ResourceId, ResourceSpec, Result, System,
-    Value,
+    AbsPath, AnyResource, ByName, Changes, DeclaredPaths, Error, ErrorKind, Kinds, ResourceId, ResourceSpec, Result,
+    System, Value,
 };
 use converge_system::memory::{Faults, MemoryMachine};
 use converge_system::overlay::Overlay;
@@ -40,7 +38,7 @@ pub(crate) fn resources(recipe: Recipe) -> Vec<(ResourceId, Box<dyn AnyResource>
     let ids: Vec<ResourceId> = recipe.iter().map(|(id, _)| id.parse().unwrap()).collect();
     let declared: DeclaredPaths = ids.iter().filter_map(|id| id.name().parse::<AbsPath>().ok()).collect();
     let build = |(id, (_, properties)): (&ResourceId, &(&str, &str))| {
-        let properties: BTreeMap<String, Value> = toml::from_str(properties).unwrap();
+        let properties: ByName<Value> = toml::from_str(properties).unwrap();
         let kind = registry().kind(id.kind()).unwrap();
         let spec = ResourceSpec { declared: &declared, ..ResourceSpec::new(id, &properties) };
         (id.clone(), (kind.build)(&spec).unwrap_or_else(|error| panic!("{error}")))

@@ -1,9 +1,7 @@
 //! What is refused, with a word on how to mend it, and nothing touched.
 
-use std::collections::BTreeMap;
-
 use converge_kinds::registry;
-use converge_model::{Kinds, ResourceId, ResourceSpec, Value};
+use converge_model::{ByName, Kinds, ResourceId, ResourceSpec, Value};
 use converge_system::memory::{Behaviour, MemoryMachine, Release};
 use converge_system::overlay::Overlay;
 
@@ -169,7 +167,7 @@ fn a_wrong_declaration_is_refused_before_anything_is_looked_at() {
         ("execute[x]", "exit_codes = 256", "255"),
     ] {
         let id: ResourceId = id.parse().unwrap();
-        let values: BTreeMap<String, Value> = toml::from_str(properties).unwrap();
+        let values: ByName<Value> = toml::from_str(properties).unwrap();
         let built = (registry().kind(id.kind()).unwrap().build)(&ResourceSpec::new(&id, &values));
         let error = built.err().unwrap_or_else(|| panic!("{id} {properties} was taken"));
         assert!(error.to_string().starts_with(&format!("cannot use {id}: ")), "{error}");

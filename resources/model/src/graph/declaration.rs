@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Position, Property};
+use crate::by_name::ByName;
 use crate::catalog::Timing;
 use crate::dynamic::Dynamic;
 
-/// One declared resource.
+/// One declared resource. A graph holds many, of which hardly any has more than a name and properties: what is rare is
+/// in a box.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Declaration {
@@ -20,23 +22,23 @@ pub struct Declaration {
     pub at: Position,
     /// The kind's own properties, or a custom kind's parameters. A long literal text that becomes a file's content is a
     /// [`Value::Blob`](crate::Value::Blob).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub properties: BTreeMap<String, Property>,
+    #[serde(default, skip_serializing_if = "ByName::is_empty")]
+    pub properties: ByName<Property>,
     /// Where the content property's value comes from, if it is not among the properties.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<ContentSource>,
+    pub content: Option<Box<ContentSource>>,
     /// One resource for each item of a list, or entry of a map: an expression, a list or a map.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub for_each: Option<Property>,
+    pub for_each: Option<Box<Property>>,
     /// Decided at bind: an expression, `true` or `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub when: Option<Property>,
+    pub when: Option<Box<Property>>,
     /// Go on only if it holds: a shell line, an argument vector, or `{ exists = PATH }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only_if: Option<Property>,
+    pub only_if: Option<Box<Property>>,
     /// Go on only if it does not hold; written as `only_if` is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub not_if: Option<Property>,
+    pub not_if: Option<Box<Property>>,
     /// Resources that come before it: texts `kind[name]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<Property>,
@@ -51,19 +53,19 @@ pub struct Declaration {
     pub subscribes: Vec<Notification>,
     /// How long one step may take: a duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Property>,
+    pub timeout: Option<Box<Property>>,
     /// Tries after the first: an integer, or `{ count, delay }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retries: Option<Property>,
+    pub retries: Option<Box<Property>>,
     /// Whether a failure blocks nothing and fails no run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ignore_failure: Option<Property>,
+    pub ignore_failure: Option<Box<Property>>,
     /// Whether no value of it is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sensitive: Option<Property>,
+    pub sensitive: Option<Box<Property>>,
     /// Whether it is only observed and reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audit: Option<Property>,
+    pub audit: Option<Box<Property>>,
 }
 
 /// Where content comes from, if it is not written in the recipe. Paths are within the cookbook of the recipe or custom
@@ -120,13 +122,14 @@ impl Declaration {
             &mut self.audit,
         ];
         let listed = self.requires.iter_mut().chain(&mut self.before);
-        for property in self.properties.values_mut().chain(scalars.into_iter().flatten()).chain(listed) {
+        let scalars = scalars.into_iter().flatten().map(|property| &mut **property);
+        for property in self.properties.values_mut().chain(scalars).chain(listed) {
             visit(&mut property.1);
         }
         for notification in self.notifies.iter_mut().chain(&mut self.subscribes) {
             visit(&mut notification.line);
         }
-        match &mut self.content {
+        match self.content.as_deref_mut() {
             Some(ContentSource::Template { line, .. } | ContentSource::File { line, .. }) => visit(line),
             None => {}
         }
