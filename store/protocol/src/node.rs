@@ -96,6 +96,9 @@ pub struct NodeView {
     pub group: String,
     /// Its tags, sorted.
     pub tags: Vec<String>,
+    /// Values of node-settable attributes: cookbook → attribute → value.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, BTreeMap<String, Value>>,
     /// When it enrolled.
     pub enrolled: Timestamp,
     /// When it was last heard of.
@@ -107,6 +110,19 @@ pub struct NodeView {
     /// The serial that its last whole run converged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_revision: Option<u64>,
+    /// How the last run ended that was not cancelled: `succeeded`, `failed`, … A failure stays until a success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Since when its runs end so, by the store's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome_since: Option<Timestamp>,
+    /// How many resources its last whole run found changed, although the run before it had left them right and neither the
+    /// revision nor the node's data changed since.
+    #[serde(default)]
+    pub drift: u64,
+    /// How many notifications its last run left to the next one.
+    #[serde(default)]
+    pub pending: u64,
     /// Its last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<crate::ReportSummary>,

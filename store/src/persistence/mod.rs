@@ -1,20 +1,25 @@
-//! What the store keeps in its database. One method is one transaction, named after what happens in the house.
+//! What the store keeps in its database. One method of [`Database`] is one transaction, named after what happens in the
+//! house; nothing outside of this folder knows which database it is.
 //!
-//! A connection for writing, guarded; a few for reading, which never wait for it (write-ahead log).
+//! A connection for writing, which many share a commit of; a few for reading, which never wait for it (write-ahead log).
 
+mod node_state;
 mod nodes;
 mod policies;
 mod reports;
+#[cfg(test)]
+mod samples;
 mod schema;
 mod tokens;
+mod writer;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use converge_model::{Digest, Error, ErrorKind, Result};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use nodes::{KnownNode, NewNode};
 pub(crate) use tokens::{JoinScope, NewJoinToken};
@@ -26,9 +31,12 @@ const READERS: usize = 4;
 /// How long a connection waits for another process that holds the database.
 const BUSY: Duration = Duration::from_secs(10);
 
+/// How many statements a connection keeps prepared: all that it has.
+const STATEMENTS: usize = 64;
+
 /// The database.
 pub(crate) struct Database {
-    writer: Mutex<Connection>,
+    writer: writer::Writer,
     readers: Vec<Mutex<Connection>>,
     next: AtomicUsize,
 }
@@ -42,6 +50,7 @@ impl Database {
         let trouble = |error: rusqlite::Error| Error::new(ErrorKind::Failed, "open", path.display(), error);
         let mut writer = Connection::open(path).map_err(trouble)?;
         writer.busy_timeout(BUSY).map_err(trouble)?;
+        writer.set_prepared_statement_cache_capacity(STATEMENTS);
         writer.pragma_update(None, "journal_mode", "wal").map_err(trouble)?;
         writer.pragma_update(None, "synchronous", "full").map_err(trouble)?;
         writer.pragma_update(None, "foreign_keys", true).map_err(trouble)?;
@@ -50,34 +59,55 @@ impl Database {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
             connection.busy_timeout(BUSY)?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS);
             Ok(Mutex::new(connection))
         };
         let readers = (0..READERS).map(|_| reader()).collect::<rusqlite::Result<_>>().map_err(trouble)?;
-        Ok(Self { writer: Mutex::new(writer), readers, next: AtomicUsize::new(0) })
+        Ok(Self { writer: writer::Writer::new(writer), readers, next: AtomicUsize::new(0) })
     }
 
     /// Reads. What `body` sees is one moment of the database.
     fn read<T>(&self, name: &str, body: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> StoreResult<T> {
-        let index = self.next.fetch_add(1, Ordering::Relaxed) % self.readers.len();
-        let mut connection = lock(&self.readers[index]);
-        let transaction = connection.transaction().map_err(|error| failed(name, &error))?;
-        body(&transaction).map_err(|error| failed(name, &error))
+        self.read_one(name, |connection| {
+            if !connection.is_autocommit() {
+                // A defect cut off the read before.
+                execute(connection, "ROLLBACK")?;
+            }
+            execute(connection, "BEGIN")?;
+            let result = body(connection);
+            execute(connection, "ROLLBACK")?;
+            result
+        })
+    }
+
+    /// Reads with a single statement, which sees one moment of the database by itself.
+    fn read_one<T>(&self, name: &str, body: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> StoreResult<T> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.readers.len();
+        // One that is free, before waiting for one that is not.
+        let (before, from) = self.readers.split_at(first);
+        let free = from.iter().chain(before).find_map(|reader| match reader.try_lock() {
+            Ok(connection) => Some(connection),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        });
+        let connection = free.unwrap_or_else(|| lock(&self.readers[first]));
+        body(&connection).map_err(|error| failed(name, &error))
     }
 
     /// Writes. All of what `body` does is durable when it returned `Ok`, and none of it otherwise.
-    fn write<T>(&self, name: &str, body: impl FnOnce(&Transaction<'_>) -> StoreResult<T>) -> StoreResult<T> {
-        let mut connection = lock(&self.writer);
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
-        let transaction = transaction.map_err(|error| failed(name, &error))?;
-        let result = body(&transaction)?;
-        transaction.commit().map_err(|error| failed(name, &error))?;
-        Ok(result)
+    fn write<T>(&self, name: &str, body: impl FnOnce(&Connection) -> StoreResult<T>) -> StoreResult<T> {
+        self.writer.write(name, body)
     }
 }
 
-/// A poisoned connection is a sound one: a transaction that was not committed is rolled back when it is dropped.
-fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
+/// Carries out a statement that gives nothing back.
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
+/// What a lock poisoned by a panic guards is sound: a transaction that was cut off is rolled back.
+fn lock<T>(guarded: &Mutex<T>) -> MutexGuard<'_, T> {
+    guarded.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn failed(transaction: &str, error: &rusqlite::Error) -> StoreError {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use converge_model::{BlobRef, Digest, RunId, Timestamp, Value};
 use converge_protocol::node::AssignedRevision;
 use converge_protocol::{Assignment, NodeView, Page};
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::reports::{SUMMARY_COLUMNS, summary};
 use super::tokens::use_join_token;
@@ -55,7 +55,7 @@ impl Database {
             LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
             LEFT JOIN revision ON revision.policy = live.policy AND revision.serial = live.serial
             WHERE node.token_hash = ?1";
-        self.read("node by token", |db| {
+        self.read_one("node by token", |db| {
             db.prepare_cached(SQL)?
                 .query_row([hash.as_bytes()], |row| {
                     Ok(KnownNode {
@@ -117,7 +117,7 @@ impl Database {
 }
 
 /// Lets a machine that has a node's token go on as that node, with another token.
-fn takes_over(db: &Transaction<'_>, node: &NewNode<'_>, scope: &JoinScope) -> StoreResult<bool> {
+fn takes_over(db: &Connection, node: &NewNode<'_>, scope: &JoinScope) -> StoreResult<bool> {
     let Some(previous) = node.previous else { return Ok(false) };
     let sql = "UPDATE node SET token_hash = ?3, policy = ?4, node_group = ?5 WHERE name = ?1 AND token_hash = ?2";
     let values = params![node.name, previous.as_bytes(), node.token.as_bytes(), scope.policy, scope.group];
@@ -130,37 +130,41 @@ fn assigned_revision(row: &Row<'_>) -> rusqlite::Result<Option<AssignedRevision>
     Ok(Some(AssignedRevision { serial: serial.unsigned_abs(), graph }))
 }
 
-/// Columns 0 to 7 are the node's, 8 the wanted serial, 9 that of the last whole run, from 10 the last run's summary.
+/// Columns 0 to 12 are the node's, 13 the wanted serial, from 14 the last run's summary.
 fn view_sql() -> String {
     format!(
-        "SELECT node.name, node.policy, node.node_group, node.tags, node.enrolled, node.last_contact, node.facts, node.id,
-                live.serial,
-                (SELECT done.revision FROM report AS done
-                  WHERE done.node = node.id AND done.conclusion IN ('succeeded', 'failed') ORDER BY done.run DESC LIMIT 1),
-                {SUMMARY_COLUMNS}
+        "SELECT node.name, node.policy, node.node_group, node.tags, node.attributes, node.enrolled, node.last_contact,
+                node.facts, node.outcome, node.outcome_since, node.whole_revision, node.drift, node.pending,
+                live.serial, {SUMMARY_COLUMNS}
          FROM node
          LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
-         LEFT JOIN report ON report.run = (SELECT max(run) FROM report WHERE report.node = node.id)"
+         LEFT JOIN report ON report.run = node.last_run"
     )
 }
 
 fn view(row: &Row<'_>) -> rusqlite::Result<NodeView> {
     let name: String = row.get(0)?;
-    let ran = row.get::<_, Option<[u8; 16]>>(10)?.is_some();
-    let last_run = if ran { Some(summary(row, 10, name.clone())?) } else { None };
+    let ran = row.get::<_, Option<[u8; 16]>>(14)?.is_some();
+    let last_run = if ran { Some(summary(row, 14, name.clone())?) } else { None };
     let serial = |index: usize| row.get::<_, Option<i64>>(index).map(|serial| serial.map(i64::unsigned_abs));
+    let moment = |index: usize| row.get::<_, Option<i64>>(index).map(|moment| moment.map(Timestamp));
     Ok(NodeView {
         name,
         policy: row.get(1)?,
         group: row.get(2)?,
         tags: json_column(row, 3)?,
-        enrolled: Timestamp(row.get(4)?),
-        last_contact: row.get::<_, Option<i64>>(5)?.map(Timestamp),
-        wanted_revision: serial(8)?,
-        run_revision: serial(9)?,
+        attributes: json_column(row, 4)?,
+        enrolled: Timestamp(row.get(5)?),
+        last_contact: moment(6)?,
+        facts: if row.get_ref(7)? == rusqlite::types::ValueRef::Null { None } else { Some(json_column(row, 7)?) },
+        outcome: row.get(8)?,
+        outcome_since: moment(9)?,
+        run_revision: serial(10)?,
+        drift: row.get::<_, i64>(11)?.unsigned_abs(),
+        pending: row.get::<_, i64>(12)?.unsigned_abs(),
+        wanted_revision: serial(13)?,
         counts: last_run.as_ref().map_or_else(BTreeMap::new, |run| run.counts.clone()),
         last_run,
-        facts: if row.get_ref(6)? == rusqlite::types::ValueRef::Null { None } else { Some(json_column(row, 6)?) },
     })
 }
 

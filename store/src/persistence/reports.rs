@@ -5,6 +5,7 @@ use converge_model::{Report, RunId, Timestamp};
 use converge_protocol::{Page, ReportFilter, ReportSummary};
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
+use super::node_state::note_report;
 use super::nodes::run_column;
 use super::{Database, json_column, one_more_than, to_json};
 use crate::error::{StoreError, StoreResult};
@@ -36,15 +37,15 @@ impl Database {
         let counts = to_json(&report.counts)?;
         self.write("add report", |db| {
             let owner: Option<i64> = db
-                .query_row("SELECT node FROM report WHERE run = ?1", [report.run.to_bytes()], |row| row.get(0))
+                .prepare_cached("SELECT node FROM report WHERE run = ?1")?
+                .query_row([report.run.to_bytes()], |row| row.get(0))
                 .optional()?;
             match owner {
                 Some(owner) if owner == node => return Ok(()),
                 Some(_) => return Err(StoreError::conflict(format!("run {} is another node's", report.run))),
                 None => {}
             }
-            db.execute(
-                "INSERT INTO report VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            db.prepare_cached("INSERT INTO report VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)")?.execute(
                 params![
                     report.run.to_bytes(),
                     node,
@@ -59,7 +60,7 @@ impl Database {
                     body
                 ],
             )?;
-            db.execute("UPDATE node SET last_contact = ?2 WHERE id = ?1", params![node, now.0])?;
+            note_report(db, node, report, now)?;
             Ok(())
         })
     }
@@ -134,5 +135,40 @@ fn uneventful(summary: ReportSummary) -> Report {
         resources: Vec::new(),
         notifications: Vec::new(),
         remarks: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    #[test]
+    fn an_unchanged_report_costs_at_most_200_bytes() {
+        const NODES: u32 = 100;
+        const REPORTS: i64 = 10_000;
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("store.db")).unwrap();
+        let nodes = samples::nodes(&database, NODES);
+        let pages = || {
+            let size = |db: &rusqlite::Connection| db.query_row("SELECT sum(pgsize) FROM dbstat", [], |row| row.get(0));
+            database.read("measure", size).unwrap()
+        };
+        let before: i64 = pages();
+        // As requests do it: many at once, which share their commits.
+        let next = std::sync::atomic::AtomicI64::new(0);
+        let add_reports = || loop {
+            let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if number >= REPORTS {
+                break;
+            }
+            let random = u128::from(number.unsigned_abs()).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+            let report = samples::report(1_800_000_000_000 + number * 18_000, random);
+            let node = nodes[usize::try_from(number).unwrap() % nodes.len()];
+            database.add_report(node, &report, Timestamp(report.started.0 + 40)).unwrap();
+        };
+        std::thread::scope(|scope| (0..64).for_each(|_| drop(scope.spawn(add_reports))));
+        let each = (pages() - before) / REPORTS;
+        assert!(each <= 200, "{each} bytes for each report");
     }
 }

@@ -1,7 +1,7 @@
 //! Operator and join tokens. Only their hashes are kept.
 
 use converge_model::{Digest, Timestamp};
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Database;
 use crate::error::{StoreError, StoreResult};
@@ -31,7 +31,7 @@ impl Database {
 
     /// Whether the token with this hash is an operator's.
     pub(crate) fn is_operator(&self, hash: &Digest) -> StoreResult<bool> {
-        self.read("find operator", |db| {
+        self.read_one("find operator", |db| {
             let sql = "SELECT EXISTS (SELECT 1 FROM operator_token WHERE hash = ?1)";
             db.prepare_cached(sql)?.query_row([hash.as_bytes()], |row| row.get(0))
         })
@@ -66,7 +66,7 @@ impl Database {
 }
 
 /// Uses a join token once, within a transaction that goes on.
-pub(super) fn use_join_token(db: &Transaction<'_>, hash: &Digest, now: Timestamp) -> StoreResult<JoinScope> {
+pub(super) fn use_join_token(db: &Connection, hash: &Digest, now: Timestamp) -> StoreResult<JoinScope> {
     let sql = "SELECT policy, node_group, uses_left, expires FROM join_token WHERE hash = ?1";
     type Row = (JoinScope, Option<i64>, Option<i64>);
     let found: Option<Row> = db

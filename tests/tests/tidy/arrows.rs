@@ -79,6 +79,22 @@ fn pure_rooms_touch_no_machine() {
     none("A pure room goes through a door to the machine:", findings);
 }
 
+/// Crates that one folder alone of a room may name: what stands behind its interface can be replaced there.
+const BEHIND: &[(&str, &str, &str)] = &[("rusqlite::", "store/src/", "store/src/persistence")];
+
+#[test]
+fn what_stands_behind_an_interface_is_named_nowhere_else() {
+    let mut findings = Vec::new();
+    for source in files(&[".rs"]) {
+        for (name, room, folder) in BEHIND.iter().filter(|(_, room, _)| source.path.starts_with(room)) {
+            if !source.path.starts_with(folder) && source.text.contains(name) {
+                findings.push(format!("{}: {name} outside of {folder} of {room}", source.path));
+            }
+        }
+    }
+    none("Something goes past an interface:", findings);
+}
+
 fn is_comment(line: &str) -> bool {
     line.trim_start().starts_with("//")
 }
