@@ -3,7 +3,7 @@
 mod uses;
 
 use converge_model::graph::{ContentSource, Declaration, Position, Property};
-use converge_model::{ByName, Dynamic, Graph, ResourceId, Value, suggest};
+use converge_model::{ByName, Dynamic, Graph, KindSchema, Kinds, ResourceId, Value, suggest};
 use serde::Serialize;
 
 use crate::attribute::LevelName;
@@ -65,7 +65,7 @@ pub struct WhyProperty {
     /// Its value in the catalog, where it has one that may be shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
-    /// Its value is a secret, or the resource is sensitive.
+    /// Its value is a secret, or the resource or the property is sensitive.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
     /// What it is made from.
@@ -130,6 +130,25 @@ pub enum Use {
     },
 }
 
+impl Use {
+    /// The same, showing no value: what it is used for is sensitive.
+    fn without_values(self) -> Self {
+        let all = |uses: Vec<Use>| uses.into_iter().map(Use::without_values).collect();
+        match self {
+            Use::Attribute { cookbook, name, set_by, .. } => {
+                let set_by = set_by.into_iter().map(|setter| SetBy { value: None, ..setter }).collect();
+                Use::Attribute { cookbook, name, value: None, secret: true, set_by }
+            }
+            Use::Given { .. } => self,
+            Use::Parameter { name, of, place, default, uses } => {
+                Use::Parameter { name, of, place, default, uses: all(uses) }
+            }
+            Use::Each { place, uses } => Use::Each { place, uses: all(uses) },
+            Use::Content { file, uses } => Use::Content { file, uses: all(uses) },
+        }
+    }
+}
+
 /// Who set an attribute, where, to what.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SetBy {
@@ -152,6 +171,7 @@ pub fn why(
     graph: &Graph,
     bound: &Bound,
     blobs: &dyn BlobReader,
+    kinds: &dyn Kinds,
     id: &ResourceId,
     property: Option<&str>,
 ) -> Result<Why, String> {
@@ -170,8 +190,12 @@ pub fn why(
         .unwrap_or_default();
     let tracer = Tracer { graph, bound, blobs, around: &around };
     let parameters = graph.kinds.get(id.kind()).map(|kind| &kind.parameters);
+    let schema = kinds.kind(id.kind()).map(|kind| (kind.schema)());
+    let by_kind = |name: &str| {
+        schema.as_ref().and_then(|schema: &KindSchema| schema.property(name)).is_some_and(|found| found.sensitive)
+    };
     let secret = |name: &str| match resource {
-        Some(resource) => resource.sensitive || resource.secret.contains(name),
+        Some(resource) => resource.sensitive || resource.secret.contains(name) || by_kind(name),
         None => parameters.and_then(|all| all.get(name)).is_some_and(|parameter| parameter.secret),
     };
     let mut properties = Vec::new();
@@ -180,10 +204,14 @@ pub fn why(
         properties.push(WhyProperty {
             name: name.to_owned(),
             place: place(graph, Position { line, ..declaration.at }),
-            written: show(dynamic, hidden),
+            // What is sensitive by its kind may stand in an expression as a literal.
+            written: show(dynamic, hidden).filter(|_| !by_kind(name)),
             value: resource.and_then(|resource| resource.properties.get(name)).filter(|_| !hidden).cloned(),
             hidden,
-            uses: tracer.uses(dynamic, declaration),
+            uses: {
+                let uses = tracer.uses(dynamic, declaration);
+                if by_kind(name) { uses.into_iter().map(Use::without_values).collect() } else { uses }
+            },
         });
     }
     properties.extend(content(&tracer, declaration, index, resource.map(|resource| &resource.properties), &secret));

@@ -2,7 +2,9 @@
 //!
 //! Events, reports, the journal and messages take [`Redacted`] values, and only this file makes them.
 
-use converge_model::{CatalogResource, Change, Changes, Error, ErrorKind, Guard, Shown, Value};
+use std::collections::HashMap;
+
+use converge_model::{CatalogResource, Change, Changes, Error, ErrorKind, Guard, Kinds, Shown, Value};
 
 use crate::words::shorten;
 
@@ -26,18 +28,46 @@ pub(crate) fn own(error: Error) -> Redacted<Error> {
     Redacted(error)
 }
 
-/// What may be shown of one resource.
-#[derive(Clone, Copy)]
-pub(crate) struct Redactor<'a>(&'a CatalogResource);
+/// The shortest value of a sensitive property that is looked for in other texts, in bytes: shorter ones are in any text.
+const SHORTEST: usize = 4;
 
-impl<'a> Redactor<'a> {
-    pub(crate) fn of(resource: &'a CatalogResource) -> Self {
-        Self(resource)
+/// The properties of each kind of which no value is shown, as the kinds' schemas say.
+pub(crate) struct SensitiveProperties(HashMap<&'static str, Vec<&'static str>>);
+
+impl SensitiveProperties {
+    pub(crate) fn of(kinds: &dyn Kinds) -> Self {
+        let schemas = kinds.all().iter().map(|kind| (kind.schema)());
+        let named = schemas.map(|schema| (schema.name, schema.sensitive_properties().collect::<Vec<_>>()));
+        Self(named.filter(|(_, properties)| !properties.is_empty()).collect())
     }
 
-    /// Whether all of it may be shown.
+    /// What may be shown of one resource.
+    pub(crate) fn redactor<'a>(&'a self, resource: &'a CatalogResource) -> Redactor<'a> {
+        Redactor { resource, sensitive: self.0.get(resource.id.kind()).map_or(&[], Vec::as_slice) }
+    }
+}
+
+/// What may be shown of one resource.
+#[derive(Clone, Copy)]
+pub(crate) struct Redactor<'a> {
+    resource: &'a CatalogResource,
+    /// The properties that are sensitive by their kind.
+    sensitive: &'a [&'static str],
+}
+
+impl Redactor<'_> {
+    /// Whether neither the author nor the kind hides any of it.
     pub(crate) fn hides_nothing(self) -> bool {
-        !self.0.sensitive && self.0.secret.is_empty()
+        !self.is_secret() && self.sensitive.iter().all(|name| !self.resource.properties.contains_key(*name))
+    }
+
+    /// Whether the author hides any of it. Then nothing that was said of it can be trusted to hold none of that.
+    fn is_secret(self) -> bool {
+        self.resource.sensitive || !self.resource.secret.is_empty()
+    }
+
+    fn hides(self, property: &str) -> bool {
+        self.resource.sensitive || self.resource.secret.contains(property) || self.sensitive.contains(&property)
     }
 
     /// The changes, showing no side of those that hold what must be hidden.
@@ -46,11 +76,7 @@ impl<'a> Redactor<'a> {
             return Redacted(changes.clone());
         }
         let hidden = self.hidden_texts();
-        let hide = |change: &Change| {
-            self.0.sensitive
-                || self.0.secret.contains(&change.property)
-                || texts(change).any(|text| holds(text, &hidden))
-        };
+        let hide = |change: &Change| self.hides(&change.property) || texts(change).any(|text| holds(text, &hidden));
         Redacted(
             changes
                 .iter()
@@ -59,16 +85,31 @@ impl<'a> Redactor<'a> {
         )
     }
 
-    /// The error. Where the resource hides anything, only what was attempted on what is left: a cause may quote a value,
-    /// or a part of one.
+    /// The error. Where the author hides anything, only what was attempted on what is left: a cause may quote a value, or
+    /// a part of one. Of what the kind itself keeps to itself, values are left out.
     pub(crate) fn error(self, error: Error) -> Redacted<Error> {
         if self.hides_nothing() {
             return Redacted(error);
         }
-        let hidden = self.hidden_texts();
+        let mut hidden = self.hidden_texts();
+        if !self.is_secret() {
+            // One value may be a part of another.
+            hidden.sort_by_key(|text| std::cmp::Reverse(text.len()));
+            let mask = |text: String| {
+                hidden.iter().fold(text, |text, value| text.replace(value.as_str(), &Shown::Sensitive.to_string()))
+            };
+            let hint = error.hint.map(mask);
+            return Redacted(Error {
+                operation: mask(error.operation),
+                subject: mask(error.subject),
+                cause: mask(error.cause),
+                hint,
+                ..error
+            });
+        }
         let operation = if holds(&error.operation, &hidden) { "converge".to_owned() } else { error.operation };
-        let is_name = error.subject == self.0.id.name();
-        let subject = if is_name { error.subject } else { self.0.id.to_string() };
+        let is_name = error.subject == self.resource.id.name();
+        let subject = if is_name { error.subject } else { self.resource.id.to_string() };
         let cause = format!("{} (the details may hold a hidden value)", in_general(error.kind));
         Redacted(Error::new(error.kind, operation, subject, cause).with_hint(
             "do by hand on the node what was attempted, or take `sensitive` off a copy of it, to see the details",
@@ -81,15 +122,15 @@ impl<'a> Redactor<'a> {
         let left: Vec<String> = shown.get().iter().map(words).collect();
         let cause = format!("it did not converge: after the change there is still {}", left.join("; "));
         Redacted(
-            Error::new(ErrorKind::Failed, "converge", &self.0.id, cause)
+            Error::new(ErrorKind::Failed, "converge", &self.resource.id, cause)
                 .with_hint("something on the node sets it back, or ignores what was asked of it"),
         )
     }
 
     /// What a plan took for granted.
     pub(crate) fn assumption(self, text: String) -> Redacted<String> {
-        let shown = self.hides_nothing() || !(self.0.sensitive || holds(&text, &self.hidden_texts()));
-        Redacted(if shown { text } else { format!("an effect of {} that is not shown", self.0.id) })
+        let shown = self.hides_nothing() || !(self.resource.sensitive || holds(&text, &self.hidden_texts()));
+        Redacted(if shown { text } else { format!("an effect of {} that is not shown", self.resource.id) })
     }
 
     /// Whether the text of a guard must not be shown.
@@ -98,15 +139,19 @@ impl<'a> Redactor<'a> {
             Guard::OnlyIf(_) => "only_if",
             Guard::NotIf(_) => "not_if",
         };
-        self.0.sensitive || self.0.secret.contains(property)
+        self.resource.sensitive || self.resource.secret.contains(property)
     }
 
-    /// Every text, and every line of a text, that a secret property holds.
+    /// Every text, and every line of a text, that a hidden property holds.
     fn hidden_texts(self) -> Vec<String> {
         let mut texts = Vec::new();
-        for (property, value) in &self.0.properties {
-            if self.0.secret.contains(property) {
+        for (property, value) in &self.resource.properties {
+            if self.resource.secret.contains(property) {
                 collect(value, &mut texts);
+            } else if self.sensitive.contains(&property.as_str()) {
+                let mut of_kind = Vec::new();
+                collect(value, &mut of_kind);
+                texts.extend(of_kind.into_iter().filter(|text| text.len() >= SHORTEST));
             }
         }
         texts

@@ -13,7 +13,7 @@ use crate::orphan::Orphaned;
 use crate::ownership::Ownership;
 use crate::record::{Record, ended};
 use crate::recovery::Recovery;
-use crate::redact::{Redacted, Redactor, own};
+use crate::redact::{Redacted, Redactor, SensitiveProperties, own};
 use crate::request::{RunRequest, RunResult};
 use crate::stop::{Reason, Stop};
 use crate::sweep::{Sighting, sweep};
@@ -41,8 +41,10 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
     for assumption in request.system.take_assumptions() {
         record.remark(format!("the plan takes for granted: {assumption}"));
     }
+    let sensitive = SensitiveProperties::of(request.kinds);
     let mut run = Run {
         request,
+        sensitive: &sensitive,
         stop,
         sightings,
         changed: ChangedKeys::default(),
@@ -71,6 +73,7 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
 /// A run in its course.
 pub(crate) struct Run<'a> {
     pub(crate) request: &'a RunRequest<'a>,
+    sensitive: &'a SensitiveProperties,
     pub(crate) stop: Stop<'a>,
     /// The resources of the catalog, then what takes orphans away.
     pub(crate) items: &'a [Item<'a>],
@@ -123,7 +126,7 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) fn redactor(&self, position: usize) -> Redactor<'a> {
-        Redactor::of(self.declared(position))
+        self.sensitive.redactor(self.declared(position))
     }
 
     /// What a resource is whose changes were made: in a plan they would be.

@@ -6,7 +6,6 @@ use converge_model::{Changes, Timing};
 use crate::caught::caught;
 use crate::converge::Before;
 use crate::notification::Announced;
-use crate::redact::Redactor;
 use crate::run::Run;
 use crate::sweep::Seen;
 
@@ -121,7 +120,7 @@ impl Run<'_> {
         }
         self.note_assumptions(first);
         if let Err(error) = &result
-            && joined.members.iter().all(|position| Redactor::of(self.declared(*position)).hides_nothing())
+            && joined.members.iter().all(|position| self.redactor(*position).hides_nothing())
         {
             let count = before.iter().flatten().count();
             self.record

@@ -1,5 +1,6 @@
 //! Schemas of recipes and custom kinds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use converge_model::graph::CustomKind;
@@ -90,7 +91,12 @@ impl<'a> Recipes<'a> {
         let mut properties = self.common(Some(kind));
         let content = kind.content_property().map(|property| property.name);
         for own in &kind.properties {
-            properties.insert(own.name.to_owned(), property(own.doc, own.default.as_ref(), alternatives(&own.ty)));
+            let doc = if own.sensitive {
+                Cow::Owned(format!("{}\n\nNo value of it is shown.", own.doc))
+            } else {
+                own.doc.into()
+            };
+            properties.insert(own.name.to_owned(), property(&doc, own.default.as_ref(), alternatives(&own.ty)));
         }
         if content.is_some() {
             properties.extend(content_properties());

@@ -92,7 +92,7 @@ fn why_shows_no_secret_that_a_recipe_gives_to_a_custom_kind() {
     let (graph, blobs) = compiled(&repository(&format!("{cookbook}\n[base_db.x]\nurl = \"sesame\"\n")));
     let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
     for id in ["base_db[x]", "file[/db]"] {
-        let found = why(&graph, &bound, &blobs, &id.parse().unwrap(), None).unwrap();
+        let found = why(&graph, &bound, &blobs, &TestKinds, &id.parse().unwrap(), None).unwrap();
         let json = serde_json::to_string(&found).unwrap();
         assert!(!json.contains("sesame") && json.contains(r#""hidden":true"#), "{json}");
     }

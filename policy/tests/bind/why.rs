@@ -86,7 +86,7 @@ fn why_leads_from_a_property_to_who_set_what_it_is_made_from() {
     let (graph, blobs) = compiled(&repository(FILES));
     let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
     let id = "file[/sites/b]".parse().unwrap();
-    let found = why(&graph, &bound, &blobs, &id, None).unwrap();
+    let found = why(&graph, &bound, &blobs, &TestKinds, &id, None).unwrap();
     let json = serde_json::to_value(&found).unwrap();
     let at = |pointer: &str| json.pointer(pointer).cloned().unwrap_or_default();
     assert_eq!((at("/cookbook"), at("/recipe")), ("base 1.2.0".into(), "base::default".into()));
@@ -104,13 +104,26 @@ fn why_knows_custom_kinds_and_what_is_near() {
     let (graph, blobs) = compiled(&repository(FILES));
     let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
     let id: converge_model::ResourceId = "file[/sites/b]".parse().unwrap();
-    let custom = why(&graph, &bound, &blobs, &"base_site[b]".parse().unwrap(), Some("port")).unwrap();
+    let custom = why(&graph, &bound, &blobs, &TestKinds, &"base_site[b]".parse().unwrap(), Some("port")).unwrap();
     assert_eq!((custom.members, custom.properties.len()), (vec![id], 1));
     for (id, property, message) in [
         ("file[/sites/c]", None, "declares no file[/sites/c] on this node; did you mean file[/sites/"),
         ("file[/sites/b]", Some("ownr"), "nothing is written of `ownr` of file[/sites/b]; did you mean `owner`?"),
     ] {
-        let error = why(&graph, &bound, &blobs, &id.parse().unwrap(), property).unwrap_err();
+        let error = why(&graph, &bound, &blobs, &TestKinds, &id.parse().unwrap(), property).unwrap_err();
         assert!(error.contains(message), "{error}");
     }
+}
+
+#[test]
+fn of_a_sensitive_property_why_shows_where_it_comes_from_and_no_value() {
+    let files = FILES.replace("owner = ", "key = \"{{ param.port ~ 'opensesame' }}\"\nowner = ");
+    let (graph, blobs) = compiled(&repository(&files));
+    let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
+    let found = why(&graph, &bound, &blobs, &TestKinds, &"file[/sites/b]".parse().unwrap(), Some("key")).unwrap();
+    let json = serde_json::to_value(&found.properties[0]).unwrap();
+    assert!(found.properties[0].hidden && found.properties[0].value.is_none());
+    let text = json.to_string();
+    assert!(!text.contains("opensesame") && !text.contains("\"value\""), "{text}");
+    assert_eq!(json["uses"][0]["place"], json!({"file": "cookbooks/base/recipes/default.toml", "line": 3}));
 }

@@ -104,7 +104,7 @@ error: cookbooks/base/recipes/default.toml:4:2: unknown kind `zebra`
 error: cookbooks/base/recipes/default.toml:6:1: unknown property `contents` for file
   did you mean `content`?
 error: cookbooks/base/recipes/default.toml:7:1: unknown property `quux` for file
-  help: file takes: content, owner, mode, ensure, validate, template, vars, source
+  help: file takes: content, owner, mode, ensure, key, validate, template, vars, source
 error: cookbooks/base/recipes/default.toml:10:1: unknown property `ordered` for file
   help: what belongs to the whole recipe stands above its first resource
 "##,

@@ -24,6 +24,9 @@ converge_model::properties! {
         pub mode: Mode = Mode(0o644),
         /// Whether it is there.
         pub ensure: Ensure = Ensure::Present,
+        /// What opens it.
+        #[sensitive = true]
+        pub key: Option<String>,
         /// Checks it.
         pub validate: Option<CommandLine>,
     }

@@ -35,7 +35,8 @@ converge_model::properties! {
         pub command: Option<CommandLine>,
         /// The directory to run it in; `/` unless said.
         pub cwd: Option<AbsPath>,
-        /// Environment variables, on top of a small clean environment. Their values are shown nowhere.
+        /// Environment variables, on top of a small clean environment.
+        #[sensitive = true]
         pub env: Option<BTreeMap<String, String>>,
         /// The user to run it as; the user converging, which is root, unless said.
         pub user: Option<AccountName>,

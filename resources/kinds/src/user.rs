@@ -42,7 +42,8 @@ converge_model::properties! {
         /// The comment field: the full name.
         pub comment: Option<String>,
         /// The hash of the password, as crypt(5) writes it and `mkpasswd` makes it, or "*" for no password. Plain text is
-        /// refused. It is shown nowhere.
+        /// refused.
+        #[sensitive = true]
         pub password: Option<PasswordHash>,
         /// Whether login by password is locked. Keys still open the door.
         pub locked: Option<bool>,

@@ -50,6 +50,8 @@ pub struct PropertySchema {
     pub required: bool,
     /// What it is when nothing is written.
     pub default: Option<Value>,
+    /// Whether no value of it is shown: not in a plan or a report, not by `why`.
+    pub sensitive: bool,
     /// Checks a value in every respect that needs no machine.
     pub check: fn(&Value) -> Result<(), String>,
 }
@@ -99,6 +101,11 @@ impl KindSchema {
         self.properties.iter().find(|property| property.ty == TypeSchema::Content)
     }
 
+    /// The names of the properties of which no value is shown.
+    pub fn sensitive_properties(&self) -> impl Iterator<Item = &'static str> {
+        self.properties.iter().filter(|property| property.sensitive).map(|property| property.name)
+    }
+
     /// Whether a notification may ask for `action`.
     pub fn has_action(&self, action: &str) -> bool {
         self.actions.iter().any(|(name, _)| *name == action)
@@ -128,7 +135,8 @@ pub const fn property_name(field: &'static str) -> &'static str {
 
 /// Declares the properties of a kind: the struct, its schema and its decoder, from one table.
 ///
-/// A field is required unless its type is an `Option` or it has a default after `=`.
+/// A field is required unless its type is an `Option` or it has a default after `=`. After its documentation,
+/// `#[sensitive = true]` says that no value of it is shown anywhere.
 ///
 /// ```
 /// converge_model::properties! {
@@ -139,6 +147,7 @@ pub const fn property_name(field: &'static str) -> &'static str {
 ///         /// How often a minute.
 ///         pub rate: i64 = 6,
 ///         /// What it says.
+///         #[sensitive = true]
 ///         pub text: Option<String>,
 ///         /// A word of Rust's own is written raw: the property is `type`.
 ///         pub r#type: Option<String>,
@@ -148,13 +157,15 @@ pub const fn property_name(field: &'static str) -> &'static str {
 /// let values = [("at".to_owned(), Value::from("/srv"))].into();
 /// assert_eq!(BeaconProperties::decode(&values).unwrap().rate, 6);
 /// assert_eq!(BeaconProperties::schema()[3].name, "type");
+/// assert!(BeaconProperties::schema()[2].sensitive);
 /// ```
 #[macro_export]
 macro_rules! properties {
     (
         $(#[doc = $outer:literal])*
         $visibility:vis struct $name:ident {
-            $( $(#[doc = $doc:literal])* pub $field:ident : $ty:ty $(= $default:expr)? ),* $(,)?
+            $( $(#[doc = $doc:literal])* $(#[sensitive = $sensitive:literal])? pub $field:ident : $ty:ty $(= $default:expr)? ),*
+            $(,)?
         }
     ) => {
         $(#[doc = $outer])*
@@ -171,6 +182,7 @@ macro_rules! properties {
                     ty: <$ty as $crate::PropertyType>::schema(),
                     required: $crate::properties!(@required $ty $(, $default)?),
                     default: $crate::properties!(@default $($default)?),
+                    sensitive: $crate::properties!(@sensitive $($sensitive)?),
                     check: |value| <$ty as $crate::PropertyType>::from_value(value).map(drop),
                 }, )*]
             }
@@ -196,6 +208,8 @@ macro_rules! properties {
     };
     (@required $ty:ty) => { <$ty as $crate::PropertyType>::missing().is_none() };
     (@required $ty:ty, $default:expr) => { false };
+    (@sensitive) => { false };
+    (@sensitive $sensitive:literal) => { $sensitive };
     (@default) => { None };
     (@default $default:expr) => { Some($crate::Value::from($default)) };
     (@missing $field:ident, $ty:ty) => {

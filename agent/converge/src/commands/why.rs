@@ -12,9 +12,6 @@ use crate::failure::Outcome;
 use crate::run::policy::PolicyChoice;
 use crate::run::{Agent, PolicyBlobs, bind_to_node};
 
-/// Properties whose values no plan and no report shows either.
-const NEVER_SHOWN: [(&str, &str); 2] = [("user", "password"), ("execute", "env")];
-
 /// The answer, with the revision that it holds for.
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -36,13 +33,9 @@ pub(crate) fn run(args: &WhyArgs, common: &CommonArgs, console: Console) -> Outc
     let (facts, _) = facts::gather(&agent.config_dir.facts_directory());
     let bound = bind_to_node(&prepared, &facts)?;
     let blobs = PolicyBlobs(&*prepared.blobs);
-    let mut found = why(&prepared.graph, &bound, &blobs, &args.resource, args.property.as_deref())
+    let kinds = converge_kinds::registry();
+    let found = why(&prepared.graph, &bound, &blobs, kinds, &args.resource, args.property.as_deref())
         .map_err(|cause| Error::new(ErrorKind::Invalid, "explain", &args.resource, cause))?;
-    for property in &mut found.properties {
-        if NEVER_SHOWN.contains(&(args.resource.kind(), property.name.as_str())) {
-            *property = WhyProperty { written: None, value: None, hidden: true, uses: Vec::new(), ..property.clone() };
-        }
-    }
     let answer = Answer { policy: prepared.graph.policy.clone(), revision: prepared.revision, why: found };
     console.result(&answer, text)
 }

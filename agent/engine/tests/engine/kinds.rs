@@ -6,7 +6,7 @@ use converge_kinds::registry;
 use converge_model::schema::NameSchema;
 use converge_model::{
     AbsPath, AnyResource, ByName, Change, Changes, Content, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Kinds,
-    Resource, ResourceSpec, Result, Shown, System, Value,
+    Properties, Resource, ResourceSpec, Result, Shown, System, Value,
 };
 
 /// All of them.
@@ -37,13 +37,22 @@ impl Kinds for TestKinds {
     }
 }
 
+converge_model::properties! {
+    /// What an odd thing says of its properties: only what is sensitive.
+    struct OddProperties {
+        /// Shown nowhere.
+        #[sensitive = true]
+        pub key: Option<String>,
+    }
+}
+
 fn schema() -> KindSchema {
     KindSchema {
         name: "odd",
         doc: "A marker file that goes wrong as `how` says: `panics in observe`, `panics in apply`, `never converges`, \
               `quotes` (its `value`, in an error of apply), `half` (writes, then fails).",
         names: NameSchema::PATH,
-        properties: Vec::new(),
+        properties: OddProperties::schema(),
         actions: &[("poke", "Appends nothing, or panics.")],
         example: "",
     }

@@ -82,3 +82,19 @@ fn what_is_not_secret_is_still_told() {
          (sensitive) → (sensitive); length of: absent → (sensitive)"
     );
 }
+
+/// The kind's schema says what is sensitive; no author has to.
+#[test]
+fn what_is_sensitive_by_its_kind_is_left_out_of_what_is_told() {
+    let world = World::new(MemoryMachine::debian());
+    let report = world.run(&catalog([
+        declare("odd[/etc/x]").with("how", "quotes").with("value", SECRET).with("key", SECRET),
+        declare("odd[/etc/y]").with("how", "works").with("value", "plain").with("key", SECRET),
+    ]));
+    let told =
+        [serde_json::to_string(&report).unwrap(), world.told.text(), format!("{:?}", world.journal.lock().unwrap())];
+    assert!(told.iter().all(|text| !text.contains("hunter2")), "{told:?}");
+    let lines = words(&report);
+    assert!(lines.contains("cannot write /etc/x: the value \"(sensitive)\" is refused"), "{lines}");
+    assert_eq!(report.resources[1].changes.of("value").unwrap().to.to_string(), "plain");
+}
