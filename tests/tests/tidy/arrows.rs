@@ -20,10 +20,19 @@ const ROOMS: &[Room] = &[
     Room { folder: "policy", uses: &["model"], never: MECHANISM },
     Room { folder: "agent/engine", uses: &["model"], never: &["tokio", "nix", "rustix", "reqwest", "zbus", "axum"] },
     Room { folder: "store/protocol", uses: &["model"], never: MECHANISM },
-    Room { folder: "store", uses: &["protocol", "model", "policy"], never: &["nix", "rustix", "zbus", "reqwest"] },
+    Room {
+        folder: "trust",
+        uses: &["model", "protocol"],
+        never: &["tokio", "nix", "rustix", "reqwest", "zbus", "axum", "rusqlite", "rayon"],
+    },
+    Room {
+        folder: "store",
+        uses: &["protocol", "model", "policy", "trust"],
+        never: &["nix", "rustix", "zbus", "reqwest"],
+    },
     Room {
         folder: "agent/converge",
-        uses: &["model", "kinds", "system", "policy", "engine", "protocol", "store"],
+        uses: &["model", "kinds", "system", "policy", "engine", "protocol", "store", "trust"],
         never: &[],
     },
 ];
@@ -61,6 +70,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("resources/kinds/src/", &["std::fs", "std::process", "std::net", "std::env", "SystemTime::now", "Instant::now"]),
     ("policy/src/", &["std::fs", "std::process", "std::net", "std::env::", "SystemTime::now", "Instant::now"]),
     ("agent/engine/src/", &["std::fs", "std::process", "std::net", "std::env", "SystemTime::now"]),
+    ("trust/src/", &["std::fs", "std::process", "std::net", "std::env", "SystemTime::now"]),
     ("store/protocol/src/", &["std::fs", "std::process", "std::net", "std::env", "SystemTime::now"]),
 ];
 

@@ -1,0 +1,21 @@
+//! Who may have what run on a node, and how that is proved.
+//!
+//! - [`key`]: SSH keys: public ones, and those to sign with, from a file or through an [`ssh_agent`].
+//! - [`sshsig`]: signatures as `ssh-keygen -Y sign` makes them, and `ssh-keygen -Y verify` takes them.
+//! - [`allowed_signers`]: whom a node trusts, in the file format of ssh-keygen(1).
+//!
+//! All of it takes bytes and gives values, but for [`ssh_agent`], which talks to a socket it is given.
+//!
+//! # Current limitations
+//!
+//! - Signatures by RSA keys, NIST P-384 and P-521 keys and certificates are refused, and say so.
+//! - Password-protected key files are not opened: their keys sign through an agent.
+
+pub mod allowed_signers;
+pub mod key;
+pub mod ssh_agent;
+pub mod sshsig;
+
+pub use allowed_signers::AllowedSigners;
+pub use key::{KeyFile, PublicKey, SigningKey};
+pub use ssh_agent::SshAgent;
