@@ -1,5 +1,7 @@
 //! Why a resource is as it is: where it and each of its properties was declared, and who set what they are made from.
 
+mod line;
+mod standing;
 mod uses;
 
 use converge_model::graph::{ContentSource, Declaration, Position, Property};
@@ -9,6 +11,9 @@ use serde::Serialize;
 use crate::attribute::LevelName;
 use crate::bind::{BlobReader, Bound, DeclarationIndex, Owner};
 use uses::Tracer;
+
+pub use line::{WhyLine, why_line};
+pub use standing::standing;
 
 /// A place in the policy repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

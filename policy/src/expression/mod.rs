@@ -18,6 +18,7 @@ mod functions;
 mod scan;
 mod scope;
 mod stack;
+mod trace;
 
 pub use check::{NameUse, Names, check_expression, check_template};
 pub use convert::DEEPEST;
@@ -27,3 +28,4 @@ pub use evaluate::Expressions;
 pub use functions::{FUNCTIONS, Function, Sort};
 pub use scan::{is_template, whole_expression};
 pub use scope::{Attributes, Roots, Scope};
+pub(crate) use trace::{around, marked, traced};

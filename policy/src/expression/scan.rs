@@ -109,16 +109,45 @@ pub(crate) fn expression_tokens(source: &str) -> Vec<Vec<Token>> {
     vec![Tokens::new(source).collect()]
 }
 
+/// A tag of a template: what is not literal text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tag {
+    /// All of it, delimiters included.
+    pub(crate) range: Range<usize>,
+    /// What stands between the delimiters; nothing for a comment, and for the two tags around raw text.
+    pub(crate) code: Option<Range<usize>>,
+}
+
 /// The words of every `{{ }}` and `{% %}` of a template, one list each. Comments and raw blocks hold none.
 pub(crate) fn template_tokens(source: &str) -> Vec<Vec<Token>> {
-    let mut pieces = Vec::new();
+    template_tags(source).into_iter().filter_map(|tag| tag.code).map(|code| tokens_within(source, &code)).collect()
+}
+
+/// The words of the code of one tag.
+pub(crate) fn tokens_within(source: &str, code: &Range<usize>) -> Vec<Token> {
+    Tokens::new(&source[code.clone()])
+        .map(|token| Token { range: token.range.start + code.start..token.range.end + code.start, ..token })
+        .collect()
+}
+
+/// The first name in the code of a tag: `for`, `endif`.
+pub(crate) fn first_word<'s>(source: &'s str, code: &Range<usize>) -> Option<&'s str> {
+    Tokens::new(&source[code.clone()])
+        .find(|token| token.kind == Kind::Name)
+        .map(|token| &source[code.clone()][token.range])
+}
+
+/// Every tag of a template, in order.
+pub(crate) fn template_tags(source: &str) -> Vec<Tag> {
+    let mut tags = Vec::new();
     let mut at = 0;
     while let Some(open) = source[at..].find('{').map(|found| at + found) {
-        let (sentinel, rest) = match source.as_bytes().get(open + 1) {
-            Some(b'{') => ("}}", &source[open + 2..]),
-            Some(b'%') => ("%}", &source[open + 2..]),
+        let sentinel = match source.as_bytes().get(open + 1) {
+            Some(b'{') => "}}",
+            Some(b'%') => "%}",
             Some(b'#') => {
                 at = source[open..].find("#}").map_or(source.len(), |end| open + end + 2);
+                tags.push(Tag { range: open..at, code: None });
                 continue;
             }
             _ => {
@@ -126,20 +155,20 @@ pub(crate) fn template_tokens(source: &str) -> Vec<Vec<Token>> {
                 continue;
             }
         };
-        let length = closing(rest, sentinel).unwrap_or(rest.len());
-        let tokens: Vec<Token> = Tokens::new(&rest[..length])
-            .map(|token| Token { range: token.range.start + open + 2..token.range.end + open + 2, ..token })
-            .collect();
-        at = (open + 2 + length + 2).min(source.len());
-        let word = tokens.iter().find(|token| token.kind == Kind::Name).map(|token| &source[token.range.clone()]);
-        if sentinel == "%}" && word == Some("raw") {
-            at = source[at..].find("endraw").map_or(source.len(), |end| at + end);
-            at = source[at..].find("%}").map_or(source.len(), |end| at + end + 2);
+        let rest = &source[open + 2..];
+        let code = open + 2..open + 2 + closing(rest, sentinel).unwrap_or(rest.len());
+        at = (code.end + 2).min(source.len());
+        if sentinel == "%}" && first_word(source, &code) == Some("raw") {
+            tags.push(Tag { range: open..at, code: None });
+            let word = source[at..].find("endraw").map_or(source.len(), |end| at + end);
+            let end = source[at..word].rfind("{%").map_or(word, |found| at + found);
+            at = source[word..].find("%}").map_or(source.len(), |found| word + found + 2);
+            tags.push(Tag { range: end..at, code: None });
             continue;
         }
-        pieces.push(tokens);
+        tags.push(Tag { range: open..at, code: Some(code) });
     }
-    pieces
+    tags
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl Tracer<'_> {
         self.follow(&found, declaration)
     }
 
-    fn follow(&self, names: &[NameUse], declaration: &Declaration) -> Vec<Use> {
+    pub(super) fn follow(&self, names: &[NameUse], declaration: &Declaration) -> Vec<Use> {
         let mut seen = BTreeSet::new();
         let mut uses = Vec::new();
         for name in names {

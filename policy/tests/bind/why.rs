@@ -1,7 +1,7 @@
 //! Where a resource comes from.
 
 use converge_policy::bind::bind;
-use converge_policy::why::why;
+use converge_policy::why::{standing, why, why_line};
 use serde_json::json;
 
 use super::support::{TestKinds, repository};
@@ -126,4 +126,77 @@ fn of_a_sensitive_property_why_shows_where_it_comes_from_and_no_value() {
     let text = json.to_string();
     assert!(!text.contains("opensesame") && !text.contains("\"value\""), "{text}");
     assert_eq!(json["uses"][0]["place"], json!({"file": "cookbooks/base/recipes/default.toml", "line": 3}));
+}
+
+#[test]
+fn a_line_leads_to_the_lines_of_its_template() {
+    let template =
+        "# head\n{% for word in attr.base.sites %}\n{{ word }} = {{ port }}\n{% endfor %}\nlast {{ facts.hostname }}\n";
+    let files = FILES.replace("{{ attr.base.workers }} {{ port }} {{ facts.hostname }}\n", template)
+        + "--- cookbooks/base/files/plain\nfirst\nsecond\n--- cookbooks/base/recipes/more.toml\n[file.\"/plain\"]\nsource = \"plain\"\n[file.\"/text\"]\n\
+           content = \"a\\nb\"\n";
+    let files = files.replace("run_list = [\"base\"]", "run_list = [\"base\", \"base::more\"]");
+    let (graph, blobs) = compiled(&repository(&files));
+    let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
+    let line = |id: &str, line| why_line(&graph, &bound, &input(), &blobs, &TestKinds, &id.parse().unwrap(), line);
+    let site = "cookbooks/base/templates/site.j2";
+    for (id, number, text, file, at) in [
+        ("file[/sites/b]", 1, "# head", site, 1),
+        ("file[/sites/b]", 2, "a = 4", site, 3),
+        ("file[/sites/b]", 3, "b = 4", site, 3),
+        ("file[/sites/b]", 4, "last web-1", site, 5),
+        ("file[/plain]", 2, "second", "cookbooks/base/files/plain", 2),
+        ("file[/text]", 2, "b", "cookbooks/base/recipes/more.toml", 4),
+    ] {
+        let found = line(id, number).unwrap();
+        assert_eq!(found.text.as_deref(), Some(text), "{id} {number}");
+        let from: Vec<_> = found.from.iter().map(|place| (place.file.as_str(), place.line)).collect();
+        assert_eq!(from, [(file, at)], "{id} {number}");
+    }
+    let uses = serde_json::to_string(&line("file[/sites/b]", 2).unwrap().uses).unwrap();
+    assert!(uses.contains("\"sites\"") && uses.contains("\"port\"") && !uses.contains("hostname"), "{uses}");
+    for (id, number, part) in [
+        ("file[/sites/b]", 5, "has 4 lines"),
+        ("file[/sites/b]", 0, "has 4 lines"),
+        ("base_site[b]", 1, "declares no base_site[b]"),
+    ] {
+        let error = line(id, number).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_line_that_cannot_be_followed_is_not_guessed() {
+    let files = FILES
+        .replace("{{ attr.base.workers }}", "{% set x %}\nabc\n{% endset %}{{ x | length }} {{ attr.base.workers }}");
+    let (graph, blobs) = compiled(&repository(&files));
+    let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
+    let id = "file[/sites/b]".parse().unwrap();
+    let error = why_line(&graph, &bound, &input(), &blobs, &TestKinds, &id, 1).unwrap_err();
+    assert!(error.contains("no line of it can be followed"), "{error}");
+}
+
+#[test]
+fn a_resource_stands_as_before_wherever_it_is_declared() {
+    let text = |files: &str, id: &str, property: Option<&str>| {
+        let (graph, blobs) = compiled(&repository(files));
+        let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
+        standing(&graph, &bound, &id.parse().unwrap(), property)
+    };
+    let moved = FILES.replace("[base_site.\"{{", "[package.first]\n\n[base_site.\"{{");
+    let other = FILES.replace("workers = 2", "workers = 3");
+    for (id, property, same_in_other) in [
+        ("file[/sites/b]", None, false),
+        ("file[/sites/b]", Some("owner"), true),
+        ("file[/sites/b]", Some("content"), false),
+        ("base_site[b]", None, false),
+        ("base_site[b]", Some("port"), true),
+    ] {
+        let before = text(FILES, id, property);
+        assert!(before.is_some(), "{id} {property:?}");
+        assert_eq!(before, text(&moved, id, property), "{id} {property:?}");
+        assert_eq!(before == text(&other, id, property), same_in_other, "{id} {property:?}");
+    }
+    assert_eq!(text(FILES, "file[/sites/c]", None), None);
+    assert_eq!(text(FILES, "file[/sites/b]", Some("mode")), None);
 }
