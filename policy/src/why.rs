@@ -333,7 +333,7 @@ fn content(
         ContentSource::File { path, line } => ("source", path, *line),
     };
     // The kind's own name for it is known by what was not written.
-    let made = properties?.keys().find(|name| !declaration.properties.contains_key(*name));
+    let made = properties?.keys().find(|name| !declaration.properties.contains_key(name));
     let hidden = made.is_some_and(|made| secret(made));
     let cookbook = cookbook(graph, index)?;
     Some(WhyProperty {

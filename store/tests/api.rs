@@ -148,6 +148,9 @@ async fn a_policy_is_published_assigned_and_its_node_reports() {
     assert_eq!(unchanged.bytes().await.unwrap().len(), 0);
 
     let path = format!("/v1/blobs/{}", revision.graph.digest);
+    let listed = store.ask(Method::GET, "/v1/policies/web/revisions?limit=1", &node.token).send().await.unwrap();
+    let listed: Page<RevisionView> = listed.json().await.unwrap();
+    assert_eq!(listed.items.len(), 1, "a node sees the revisions of its own policy");
     let graph = store.ask(Method::GET, &path, &node.token).send().await.unwrap();
     assert_eq!(graph.bytes().await.unwrap().as_ref(), b"graph 1");
 
@@ -233,6 +236,8 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
         (put.clone(), "/v1/node/facts", &node.token, json!([1]), 422, "facts are a map"),
         (get.clone(), "/v1/nodes?limit=x", operator, json!(null), 422, "limit"),
         (get.clone(), "/v1/policies/web/revisions/x", operator, json!(null), 422, "x"),
+        // A node may ask for the revisions of its own policy, and no other.
+        (get.clone(), "/v1/policies/db/revisions", &node.token, json!(null), 401, "operator's token"),
         (get.clone(), "/v1/nonsense", operator, json!(null), 404, "GET /v1/nonsense"),
     ];
     for (method, path, token, body, status, part) in cases {

@@ -334,6 +334,10 @@ pub(crate) struct WhyArgs {
     /// One property of it.
     pub property: Option<String>,
 
+    /// One line of its content: which lines of which template or file it comes from.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "property")]
+    pub line: Option<u32>,
+
     /// The policy, instead of the one this node converged last.
     #[command(flatten)]
     pub policy: PolicyArgs,

@@ -3,6 +3,8 @@
 //! Calls block: each runs on a small runtime of its own, made when the first request is, so that a run without a store
 //! never pays for one.
 
+mod pages;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use converge_protocol::{
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use pages::Pages;
 
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -251,28 +255,41 @@ impl StoreClient {
 
     /// All nodes.
     pub(crate) fn nodes(&self) -> Result<Vec<NodeView>> {
-        let mut nodes = Vec::new();
-        let mut after = String::new();
-        loop {
-            let path = format!("/v1/nodes?after={after}");
-            let page: Page<NodeView> = self.exchange::<(), _>("list nodes at", Method::GET, &path, None)?;
-            nodes.extend(page.items);
-            match page.next {
-                Some(next) if next > after => after = next,
-                Some(_) => return Err(self.rubbish("list nodes at", "its pages go in a circle".to_owned())),
-                None => return Ok(nodes),
-            }
-        }
+        let operation = "list nodes at";
+        let page = |after: Option<&str>| {
+            let path = format!("/v1/nodes?after={}", after.unwrap_or_default());
+            self.exchange::<(), Page<NodeView>>(operation, Method::GET, &path, None)
+        };
+        self.pages(operation, page).gather(usize::MAX)
     }
 
-    /// Summaries of reports, newest first: one page.
-    pub(crate) fn reports(&self, filter: &ReportFilter) -> Result<Page<ReportSummary>> {
-        let request = self.request(Method::GET, "/v1/reports").query(filter).timeout(ANSWER);
+    /// The newest `wanted` summaries of reports that `filter` lets through, newest first.
+    pub(crate) fn reports(&self, filter: &ReportFilter, wanted: usize) -> Result<Vec<ReportSummary>> {
         let operation = "list reports at";
-        self.unless(Cancel::is_now, operation, async {
-            let response = self.send(operation, request).await?;
-            self.document(operation, response).await
-        })
+        let page = |after: Option<&str>| {
+            let filter = ReportFilter { limit: Some(wanted), after: after.map(str::to_owned), ..filter.clone() };
+            let request = self.request(Method::GET, "/v1/reports").query(&filter).timeout(ANSWER);
+            self.unless(Cancel::is_now, operation, async {
+                let response = self.send(operation, request).await?;
+                self.document(operation, response).await
+            })
+        };
+        self.pages(operation, page).gather(wanted)
+    }
+
+    /// The revisions of a policy up to the one with this serial, newest first, page by page.
+    pub(crate) fn revisions<'a>(
+        &'a self,
+        policy: &'a str,
+        newest: u64,
+    ) -> Pages<'a, impl FnMut(Option<&str>) -> Result<Page<RevisionView>> + use<'a>> {
+        let operation = "list revisions at";
+        let page = move |after: Option<&str>| {
+            let after = after.map_or_else(|| newest.saturating_add(1).to_string(), str::to_owned);
+            let path = format!("/v1/policies/{policy}/revisions?limit=20&after={after}");
+            self.exchange::<(), Page<RevisionView>>(operation, Method::GET, &path, None)
+        };
+        self.pages(operation, page)
     }
 
     /// One report.

@@ -16,6 +16,7 @@ mod config;
 mod console;
 mod daemon;
 mod failure;
+mod git;
 mod repository;
 mod run;
 mod state;

@@ -157,6 +157,11 @@ pub(crate) fn settings_around(start: &Path) -> Result<Settings> {
     root_above(&start).map_or_else(|| Ok(Settings::default()), settings)
 }
 
+/// The policy repository that the file or directory `start` is in.
+pub(crate) fn root_around(start: &Path) -> Option<PathBuf> {
+    root_above(&fs::canonicalize(start).ok()?).map(Path::to_owned)
+}
+
 /// The nearest directory from `start` upwards that is a policy repository.
 fn root_above(start: &Path) -> Option<&Path> {
     start.ancestors().find(|directory| directory.join(MARK).is_file())

@@ -58,7 +58,7 @@ pub(crate) struct Redactor<'a> {
 impl Redactor<'_> {
     /// Whether neither the author nor the kind hides any of it.
     pub(crate) fn hides_nothing(self) -> bool {
-        !self.is_secret() && self.sensitive.iter().all(|name| !self.resource.properties.contains_key(*name))
+        !self.is_secret() && self.sensitive.iter().all(|name| !self.resource.properties.contains_key(name))
     }
 
     /// Whether the author hides any of it. Then nothing that was said of it can be trusted to hold none of that.

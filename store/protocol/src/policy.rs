@@ -20,7 +20,8 @@ pub struct Manifest {
     pub commit: Option<String>,
 }
 
-/// A published revision.
+/// A published revision. `GET /v1/policies/{name}/revisions` lists them, newest first: to the operator, and to the nodes of
+/// that policy, so that a node can say since when something has been as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RevisionView {
     /// The policy.

@@ -1,8 +1,6 @@
 //! `converge publish`: compile a policy, and put it into the store.
-#![expect(clippy::disallowed_methods, reason = "which commit a policy was made from, only git knows")]
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use converge_model::BlobRef;
 use converge_protocol::{Manifest, RevisionView};
@@ -15,6 +13,7 @@ use crate::cli::PublishArgs;
 use crate::client::{BlobBytes, StoreClient};
 use crate::console::Console;
 use crate::failure::Outcome;
+use crate::git;
 use crate::repository::PolicyRepository;
 
 /// What was published.
@@ -35,7 +34,7 @@ pub(crate) fn run(args: &PublishArgs, console: Console) -> Outcome {
     let repository = PolicyRepository::around(start)?;
     let store = access::operator(&args.access, Some(&repository))?;
     let name = if is_file { args.policy.file_stem().unwrap_or_default() } else { args.policy.as_os_str() };
-    let commit = commit_of(&repository.root);
+    let commit = git::commit_of(&repository.root);
     let compilation = Compilation::of(repository, &name.to_string_lossy(), console)?;
     let published = publish(&compilation, commit, args.group.as_deref(), &store, console)?;
     console.result(&published, |published| {
@@ -72,15 +71,4 @@ pub(crate) fn publish(
         store.assign(&policy, group, revision.serial)?;
     }
     Ok(Published { revision, sent: missing.len(), group: group.map(str::to_owned) })
-}
-
-/// The commit that a repository is at, with `-dirty` where that is not all; nothing where it is not under git.
-fn commit_of(root: &Path) -> Option<String> {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").arg("-C").arg(root).args(arguments).stderr(Stdio::null()).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let commit = git(&["rev-parse", "HEAD"])?;
-    let dirty = git(&["status", "--porcelain", "--", "."]).is_none_or(|changes| !changes.is_empty());
-    Some(if dirty { format!("{commit}-dirty") } else { commit })
 }

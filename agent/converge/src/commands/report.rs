@@ -45,19 +45,9 @@ impl Source {
                 Ok(wanted.take(limit).map(|report| summary(&report)).collect())
             }
             Source::Store(store) => {
-                let mut filter =
-                    ReportFilter { node: args.node.clone(), eventful: args.eventful, limit: Some(limit), after: None };
-                let mut reports = Vec::new();
-                while reports.len() < limit {
-                    let page = store.reports(&filter)?;
-                    reports.extend(page.items);
-                    match page.next {
-                        Some(next) => filter.after = Some(next),
-                        None => break,
-                    }
-                }
-                reports.truncate(limit);
-                Ok(reports)
+                let filter =
+                    ReportFilter { node: args.node.clone(), eventful: args.eventful, ..ReportFilter::default() };
+                Ok(store.reports(&filter, limit)?)
             }
         }
     }

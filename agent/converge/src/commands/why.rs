@@ -1,10 +1,14 @@
 //! `converge why`: where a resource and its values come from.
 
+mod since;
+
 use converge_model::{Error, ErrorKind};
 use converge_policy::attribute::LevelName;
-use converge_policy::why::{Place, SetBy, Use, Why, WhyProperty, why};
+use converge_policy::bind::BindInput;
+use converge_policy::why::{Place, SetBy, Use, Why, WhyLine, WhyProperty, why, why_line};
 use converge_system::linux::facts;
 use serde::Serialize;
+use since::Since;
 
 use crate::cli::{CommonArgs, WhyArgs};
 use crate::console::{Console, DIM, STRONG, styled};
@@ -18,8 +22,11 @@ struct Answer {
     policy: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
+    since: Since,
     #[serde(flatten)]
     why: Why,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<WhyLine>,
 }
 
 /// Answers for the policy that this node would converge now.
@@ -34,19 +41,39 @@ pub(crate) fn run(args: &WhyArgs, common: &CommonArgs, console: Console) -> Outc
     let bound = bind_to_node(&prepared, &facts)?;
     let blobs = PolicyBlobs(&*prepared.blobs);
     let kinds = converge_kinds::registry();
-    let found = why(&prepared.graph, &bound, &blobs, kinds, &args.resource, args.property.as_deref())
-        .map_err(|cause| Error::new(ErrorKind::Invalid, "explain", &args.resource, cause))?;
-    let answer = Answer { policy: prepared.graph.policy.clone(), revision: prepared.revision, why: found };
+    let property = args.property.as_deref();
+    let explain = |cause: String| Error::new(ErrorKind::Invalid, "explain", &args.resource, cause);
+    let found = why(&prepared.graph, &bound, &blobs, kinds, &args.resource, property).map_err(explain)?;
+    let line = match args.line {
+        None => None,
+        Some(line) => {
+            let (node, node_attributes) = (prepared.node.clone(), prepared.attributes.clone());
+            let input = BindInput { facts: facts.clone(), node, node_attributes };
+            let line = why_line(&prepared.graph, &bound, &input, &blobs, kinds, &args.resource, line);
+            Some(line.map_err(explain)?)
+        }
+    };
+    let since = match (&prepared.store, &args.policy.policy) {
+        (Some(store), _) => Since::of_store(&prepared, store, &facts, (&found, property), console),
+        (None, Some(path)) => Since::of_repository(path, &found),
+        (None, None) => Since::Unknown { reason: "no store".to_owned() },
+    };
+    let policy = prepared.graph.policy.clone();
+    let answer = Answer { policy, revision: prepared.revision, since, why: found, line };
     console.result(&answer, text)
 }
 
 fn text(answer: &Answer) -> String {
+    if let Some(line) = &answer.line {
+        return line_text(answer, line);
+    }
     let why = &answer.why;
     let revision = answer.revision.map(|serial| format!(" revision {serial}")).unwrap_or_default();
     let mut lines = vec![
         styled(STRONG, &why.resource),
         format!("  policy {}{revision}, cookbook {}, recipe {}", answer.policy, why.cookbook, why.recipe),
         format!("  declared at {}", place(&why.declared)),
+        format!("  {}", answer.since.words()),
     ];
     lines.extend(
         why.within.iter().map(|outer| format!("  part of {}, declared at {}", outer.resource, place(&outer.declared))),
@@ -56,6 +83,16 @@ fn text(answer: &Answer) -> String {
     for property in &why.properties {
         property_lines(property, &mut lines);
     }
+    lines.join("\n")
+}
+
+/// The answer to where one line comes from.
+fn line_text(answer: &Answer, line: &WhyLine) -> String {
+    let text = line.text.as_deref().map_or_else(|| "(sensitive)".to_owned(), short);
+    let mut lines = vec![format!("{} line {}: {text}", styled(STRONG, &answer.why.resource), line.line)];
+    lines.extend(line.from.iter().map(|from| format!("  from {}", place(from))));
+    use_lines(&line.uses, 4, &mut lines);
+    lines.push(format!("  the resource: {}", answer.since.words()));
     lines.join("\n")
 }
 

@@ -265,6 +265,26 @@ impl StorePolicy {
         last.save(&self.state)
     }
 
+    /// The bytes of a blob of any revision, from the cache or the store. What is not in the cache does not go there.
+    ///
+    /// # Errors
+    /// Where neither has it.
+    pub(crate) fn blob(&self, blob: &BlobRef) -> Result<Vec<u8>> {
+        if let Some(bytes) = self.cache.read(blob)? {
+            return Ok(bytes);
+        }
+        let mut bytes = Vec::new();
+        self.client.blob(blob, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        })?;
+        if BlobRef::of(&bytes) == *blob {
+            return Ok(bytes);
+        }
+        let cause = "the store gave other bytes";
+        Err(Error::new(ErrorKind::Failed, "get", format!("blob {}", blob.digest.short()), cause))
+    }
+
     /// After a run that failed: lets go of cached blobs that are damaged, so that the next run gets them anew.
     pub(crate) fn drop_damaged(&self, remarks: &mut Vec<String>) {
         match self.cache.drop_damaged() {

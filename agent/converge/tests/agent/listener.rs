@@ -38,6 +38,8 @@ pub(crate) enum Trouble {
     OtherBytes,
     /// The store does what was asked, and its answer is lost.
     Lost,
+    /// A list has always one more page, with nothing on it.
+    Endless,
 }
 
 /// What the store holds, and how it behaves.
@@ -47,6 +49,8 @@ struct Store {
     assignment: String,
     serial: u64,
     blobs: BTreeMap<String, Vec<u8>>,
+    /// Oldest first.
+    revisions: Vec<serde_json::Value>,
     reports: Vec<String>,
 }
 
@@ -86,7 +90,6 @@ impl Listener {
         let graph = std::fs::read(desk.path("published/graph.json")).unwrap();
         let blob = BlobRef::of(&graph);
         let mut store = self.store.lock().unwrap();
-        store.blobs.clear();
         for blob in Graph::from_bytes(&graph).unwrap().blob_refs() {
             let bytes = std::fs::read(desk.path("published/blobs").join(blob.digest.to_string())).unwrap();
             store.blobs.insert(blob.digest.to_string(), bytes);
@@ -94,6 +97,11 @@ impl Listener {
         store.blobs.insert(blob.digest.to_string(), graph);
         store.serial += 1;
         let revision = json!({ "serial": store.serial, "graph": blob });
+        let manifest = json!({ "policy": "test", "graph": blob, "blobs": [], "commit": format!("c{}", store.serial) });
+        let serial = store.serial;
+        store.revisions.push(
+            json!({ "policy": "test", "serial": serial, "published": 1_800_000_000_000_i64, "manifest": manifest }),
+        );
         store.assignment =
             json!({ "name": "test", "policy": "test", "group": "dev", "revision": revision }).to_string();
     }
@@ -213,6 +221,10 @@ fn answer(
             good();
             Ok(())
         }
+        Trouble::Endless => {
+            let next = request.path.len().to_string();
+            socket.write_all(&whole("200 OK", "", json!({ "items": [], "next": next }).to_string().as_bytes()))
+        }
     }
 }
 
@@ -231,6 +243,14 @@ impl Store {
                 let report: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
                 self.reports.push(report["run"].as_str().unwrap().to_owned());
                 ok(b"{}".to_vec())
+            }
+            ("GET", path) if path.starts_with("/v1/policies/test/revisions?") => {
+                let after: u64 = path.rsplit_once("after=").unwrap().1.parse().unwrap();
+                // Two on a page.
+                let mut before = self.revisions.iter().rev().filter(|found| found["serial"].as_u64().unwrap() < after);
+                let items: Vec<_> = before.by_ref().take(2).collect();
+                let next = before.next().map(|_| items[1]["serial"].to_string());
+                ok(json!({ "items": items, "next": next }).to_string().into_bytes())
             }
             ("PUT", "/v1/node/facts") => ok(b"{}".to_vec()),
             ("GET", path) => match self.blobs.get(path.trim_start_matches("/v1/blobs/")) {

@@ -17,4 +17,5 @@ mod command_line;
 mod desk;
 mod interrupted;
 mod listener;
+mod why;
 mod wrong_clock;
