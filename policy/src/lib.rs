@@ -5,6 +5,7 @@
 //! - [`common`]: the properties that every kind has.
 //! - [`expression`]: expressions and templates, checked, evaluated and bounded.
 //! - [`bind`]: a graph and what is known of a node make a catalog; [`attribute`]: what its attributes are.
+//! - [`filter`]: which nodes an expression over facts means.
 //! - [`why`]: where a resource and its properties come from.
 //! - [`json_schema`]: schemas for editors.
 //!
@@ -24,6 +25,7 @@ pub mod bind;
 pub mod common;
 pub mod compile;
 pub mod expression;
+pub mod filter;
 pub mod json_schema;
 pub mod render;
 pub mod repository;

@@ -54,6 +54,18 @@ impl Blobs {
         }
     }
 
+    /// The bytes of a blob that a revision needs.
+    pub(crate) fn read(&self, blob: &BlobRef) -> Result<Vec<u8>> {
+        let path = self.path(&blob.digest);
+        let bytes = fs::read(&path).map_err(|error| Error::io("read", path.display(), &error))?;
+        if Digest::of(&bytes) != blob.digest {
+            let cause = "it is not what its digest says: it was damaged or changed";
+            return Err(Error::new(ErrorKind::Failed, "read", path.display(), cause)
+                .with_hint("restore it from a backup, or publish the policy again from its repository"));
+        }
+        Ok(bytes)
+    }
+
     /// Begins to take in a blob.
     pub(crate) fn receive(&self) -> Result<Incoming> {
         let mut random = [0_u8; 16];

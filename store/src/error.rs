@@ -41,6 +41,38 @@ impl StoreError {
         Self::refused(413, "too-large", "Too large", detail)
     }
 
+    /// What was sent is of a kind that is not taken.
+    pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
+        Self::refused(415, "unsupported-media-type", "Unsupported media type", detail)
+    }
+
+    /// What was sent came too slowly.
+    pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
+        Self::refused(408, "too-slow", "Too slow", detail)
+    }
+
+    /// The route is there, but not for this method.
+    pub(crate) fn wrong_method(detail: impl Into<String>) -> Self {
+        Self::refused(405, "wrong-method", "Wrong method", detail)
+    }
+
+    /// More is asked for than can be done now. Whoever is told so comes back later, and not all at the same moment.
+    pub(crate) fn busy() -> Self {
+        const SOONEST: u64 = 2;
+        let mut random = [0; 1];
+        // Without random bytes all come back at the same moment, and are told so again.
+        let _ = getrandom::fill(&mut random);
+        let seconds = SOONEST + u64::from(random[0]) % 28;
+        let problem = Problem::new(503, "busy", "The store is busy");
+        let problem = problem.with_detail("more is asked of the store than it can do at once; try again later");
+        StoreError::Refused(Problem { retry_after: Some(seconds), ..problem })
+    }
+
+    /// The store cannot do its work, for now.
+    pub(crate) fn not_ready(detail: impl Into<String>) -> Self {
+        Self::refused(503, "not-ready", "The store is not ready", detail)
+    }
+
     fn refused(status: u16, kind: &str, title: &str, detail: impl Into<String>) -> Self {
         StoreError::Refused(Problem::new(status, kind, title).with_detail(detail))
     }

@@ -12,10 +12,12 @@
 //! - Blobs that no revision needs are kept, and so are all reports.
 //! - There are no pages for a browser yet.
 
+mod admission;
 mod app;
 mod blobs;
 mod error;
 mod http;
+mod metrics;
 mod persistence;
 
 use std::net::SocketAddr;

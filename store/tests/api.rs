@@ -14,7 +14,8 @@ use std::time::Duration;
 use converge_model::report::{Conclusion, Mode, REPORT_FORMAT};
 use converge_model::{BlobRef, Clock, Outcome, Report, RunId, Timestamp};
 use converge_protocol::{
-    Assignment, EnrollResponse, JoinToken, Manifest, MissingBlobs, NodeView, Page, Problem, ReportSummary, RevisionView,
+    Assignment, EnrollResponse, JoinToken, Manifest, MissingBlobs, NodePage, NodeView, Page, Problem, ReportSummary,
+    RevisionView,
 };
 use converge_store::{Store, StoreOptions};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -239,16 +240,32 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
         // A node may ask for the revisions of its own policy, and no other.
         (get.clone(), "/v1/policies/db/revisions", &node.token, json!(null), 401, "operator's token"),
         (get.clone(), "/v1/nonsense", operator, json!(null), 404, "GET /v1/nonsense"),
+        (Method::DELETE, "/v1/policies", operator, json!(null), 405, "takes no DELETE"),
+        (post.clone(), "/v1/enroll", "", json!({ "token": "x".repeat(70_000), "name": "x" }), 413, "65536 bytes"),
+        (get.clone(), "/v1/nodes?where=facts.", operator, json!(null), 422, "the expression"),
+        (get.clone(), "/v1/nodes?where=attr.x.y", operator, json!(null), 422, "sees `facts` and `node`"),
+        (get.clone(), "/v1/nodes?state=fine", operator, json!(null), 422, "is no state"),
+        (Method::PATCH, "/v1/nodes/web-9", operator, json!({ "add_tags": ["a"] }), 404, "no node web-9"),
+        (Method::PATCH, "/v1/nodes/web-1", operator, json!({ "add_tags": ["a b"] }), 422, "not the name of a tag"),
+        (Method::PATCH, "/v1/nodes/web-1", operator, json!({ "set": { "nginx": { "workers": 1 } } }), 409, "nothing"),
+        (Method::PATCH, "/v1/nodes/web-1", operator, json!({ "tags": ["a"] }), 422, "unknown field"),
+        (Method::DELETE, "/v1/nodes/web-9", operator, json!(null), 404, "no node web-9"),
     ];
     for (method, path, token, body, status, part) in cases {
         let answer = store.ask(method.clone(), path, token).json(&body).send().await.unwrap();
         let found = answer.status().as_u16();
         assert_eq!(answer.headers()["content-type"], "application/problem+json", "{method} {path}");
+        let request = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
         let problem: Problem = answer.json().await.unwrap();
         assert_eq!((found, problem.status), (status, status), "{method} {path}: {problem:?}");
         assert!(problem.detail.as_deref().unwrap_or_default().contains(part), "{method} {path}: {problem:?}");
-        assert!(problem.request.is_some());
+        assert_eq!(problem.request.as_deref(), Some(request.as_str()));
     }
+    let plain = store.ask(post.clone(), "/v1/reports", &node.token).body("text").send().await.unwrap();
+    assert_eq!(
+        (plain.status().as_u16(), plain.json::<Problem>().await.unwrap().kind),
+        (415, "unsupported-media-type".into())
+    );
     let missing = json!({ "digests": [absent.digest, BlobRef::of(b"graph").digest] });
     let answer = store.ask(post, "/v1/blobs/missing", operator).json(&missing).send().await.unwrap();
     assert_eq!(answer.json::<MissingBlobs>().await.unwrap().digests, [absent.digest]);
@@ -275,5 +292,100 @@ async fn a_second_store_on_the_same_address_or_the_network_is_refused() {
             StoreOptions { data: data.path().to_owned(), listen: listen.parse().unwrap(), clock: Arc::new(FixedClock) };
         let error = Store::open(&options).await.map(drop).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_are_found_by_what_they_are_and_changed_and_forgotten() {
+    let store = Running::start().await;
+    let attribute = |ty: &str, settable: bool| json!({ "type": ty, "node_settable": settable, "at": [0, 1, 1] });
+    let attributes = json!({ "workers": attribute("integer", true), "user": attribute("string", false) });
+    let cookbook = json!({ "name": "nginx", "version": "1.0.0", "attributes": attributes });
+    let graph =
+        json!({ "format": 1, "policy": "web", "sources": ["cookbook.toml"], "cookbooks": [cookbook], "recipes": [] });
+    store.publish(graph.to_string().as_bytes()).await;
+    store.assign(1).await;
+    for (name, os, outcome) in [
+        ("web-1", Some("debian"), Some(Outcome::Updated)),
+        ("web-2", Some("fedora"), Some(Outcome::Failed)),
+        ("web-3", None, None),
+    ] {
+        let (_, node) = store.enroll(name, 1).await;
+        if let Some(os) = os {
+            let facts = json!({ "os": { "id": os } });
+            store.ask(Method::PUT, "/v1/node/facts", &node.token).json(&facts).send().await.unwrap();
+        }
+        if let Some(outcome) = outcome {
+            let mut report = report(1000, outcome);
+            report.run = RunId::new(1000, name.bytes().map(u128::from).sum());
+            store.ask(Method::POST, "/v1/reports", &node.token).json(&report).send().await.unwrap();
+        }
+    }
+    let change = |body: Json| store.ask(Method::PATCH, "/v1/nodes/web-1", &store.operator).json(&body).send();
+    let answer = change(json!({ "add_tags": ["edge", "b"], "set": { "nginx": { "workers": 4 } } })).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK, "{}", answer.text().await.unwrap());
+    for (wrong, part) in [
+        (json!({ "nginx": { "workers": "many" } }), "expected an integer"),
+        (json!({ "nginx": { "user": "x" } }), "node_settable"),
+        (json!({ "nginx": { "worker": 1 } }), "declares none"),
+        (json!({ "apache": { "workers": 1 } }), "no cookbook apache"),
+    ] {
+        let problem: Problem = change(json!({ "set": wrong })).await.unwrap().json().await.unwrap();
+        assert!(problem.detail.as_deref().unwrap_or_default().contains(part), "{problem:?}");
+    }
+    let node: NodeView = change(json!({ "remove_tags": ["b"] })).await.unwrap().json().await.unwrap();
+    assert_eq!((node.tags, node.attributes["nginx"]["workers"].to_string().as_str()), (vec!["edge".to_owned()], "4"));
+
+    let found = async |query: &[(&str, &str)]| {
+        let request = store.ask(Method::GET, "/v1/nodes", &store.operator).query(query);
+        let page: NodePage = request.send().await.unwrap().json().await.unwrap();
+        (page.items.into_iter().map(|node| node.name).collect::<Vec<_>>().join(" "), page.undecided, page.next)
+    };
+    for (query, names, undecided) in [
+        (("policy", "web"), "web-1 web-2 web-3", 0),
+        (("policy", "db"), "", 0),
+        (("group", "prod"), "", 0),
+        (("tag", "edge"), "web-1", 0),
+        (("state", "good"), "web-1", 0),
+        (("state", "failing"), "web-2", 0),
+        (("state", "never-ran"), "web-3", 0),
+        (("state", "behind"), "web-3", 0),
+        (("where", "facts.os.id == 'debian'"), "web-1", 1),
+        (("where", "'edge' not in node.tags"), "web-2 web-3", 0),
+    ] {
+        assert_eq!(found(&[query]).await, (names.to_owned(), undecided, None), "{query:?}");
+    }
+    assert_eq!(found(&[("limit", "2")]).await, ("web-1 web-2".to_owned(), 0, Some("web-2".to_owned())));
+    assert_eq!(found(&[("limit", "2"), ("after", "web-2")]).await, ("web-3".to_owned(), 0, None));
+
+    let forgotten = store.ask(Method::DELETE, "/v1/nodes/web-2", &store.operator).send().await.unwrap();
+    assert_eq!(forgotten.status(), StatusCode::NO_CONTENT);
+    assert_eq!(found(&[]).await.0, "web-1 web-3");
+    let reports: Page<ReportSummary> =
+        store.ask(Method::GET, "/v1/reports", &store.operator).send().await.unwrap().json().await.unwrap();
+    assert_eq!(reports.items.len(), 1, "its reports went with it");
+}
+
+#[tokio::test]
+async fn whoever_watches_the_store_sees_how_it_is() {
+    let store = Running::start().await;
+    store.publish(b"graph").await;
+    store.enroll("web-1", 1).await;
+    store.ask(Method::GET, "/v1/nonsense/x", "").send().await.unwrap();
+    let text = async |path: &str| {
+        let answer = store.http.get(format!("{}{path}", store.base)).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.text().await.unwrap()
+    };
+    assert_eq!((text("/healthz").await.as_str(), text("/readyz").await.as_str()), ("ok\n", "ready\n"));
+    let metrics = text("/metrics").await;
+    for line in [
+        "converge_store_requests_total{method=\"POST\",route=\"/v1/enroll\",status=\"200\"} 1",
+        "converge_store_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",
+        "converge_store_request_duration_seconds_count{route=\"/v1/enroll\"} 1",
+        "converge_store_nodes{state=\"all\"} 1",
+        "converge_store_requests_under_way 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
     }
 }

@@ -13,7 +13,10 @@ pub mod policy;
 pub mod problem;
 pub mod report;
 
-pub use node::{Assignment, EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeView};
+pub use node::{
+    Assignment, Condition, EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeChange, NodeFilter,
+    NodePage, NodeView,
+};
 pub use policy::{GroupAssignment, Manifest, MissingBlobs, PolicyView, RevisionView};
 pub use problem::Problem;
 pub use report::{ReportFilter, ReportSummary};

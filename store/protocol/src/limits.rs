@@ -8,6 +8,16 @@ pub const BLOB_BYTES: u64 = 4 << 30;
 pub const NAME_BYTES: usize = 128;
 /// Seconds for which the store holds a request that waits for a change, whatever was asked for.
 pub const WAIT_SECONDS: u64 = 55;
+/// Bytes of the body with which a machine enrols: nobody is known yet who asks.
+pub const ENROLL_BYTES: usize = 64 << 10;
+/// Seconds after which a node that was not heard of is silent: four of the agent's default intervals.
+pub const SILENT_SECONDS: i64 = 2 * 60 * 60;
+/// Tags of a node.
+pub const TAGS: usize = 64;
+/// Bytes of the values that are set for a node, as JSON.
+pub const ATTRIBUTE_BYTES: usize = 64 << 10;
+/// Bytes of an expression over facts.
+pub const EXPRESSION_BYTES: usize = 4 << 10;
 /// Items of a page, whatever was asked for.
 pub const PAGE_ITEMS: usize = 500;
 /// Digests in one question for missing blobs.

@@ -123,6 +123,9 @@ pub struct NodeView {
     /// How many notifications its last run left to the next one.
     #[serde(default)]
     pub pending: u64,
+    /// What is not as it should be, by the store's clock. All is well where it is empty.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
     /// Its last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run: Option<crate::ReportSummary>,
@@ -132,4 +135,130 @@ pub struct NodeView {
     /// What it said of itself; only where one node is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Value>,
+}
+
+/// What can be wrong with a node: one word an axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Condition {
+    /// It was not heard of for [`SILENT_SECONDS`](crate::limits::SILENT_SECONDS).
+    Silent,
+    /// It never reported a run.
+    NeverRan,
+    /// Its last run did not succeed.
+    Failing,
+    /// Its last whole run converged another revision than the one that is live in its group.
+    Behind,
+    /// Its last whole run found resources that somebody else changed.
+    Drifted,
+    /// Notifications are still due.
+    Pending,
+}
+
+impl Condition {
+    /// Every one.
+    pub const ALL: [Condition; 6] = [
+        Condition::Silent,
+        Condition::NeverRan,
+        Condition::Failing,
+        Condition::Behind,
+        Condition::Drifted,
+        Condition::Pending,
+    ];
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Condition::Silent => "silent",
+            Condition::NeverRan => "never-ran",
+            Condition::Failing => "failing",
+            Condition::Behind => "behind",
+            Condition::Drifted => "drifted",
+            Condition::Pending => "pending",
+        }
+    }
+
+    /// Those that a node is in at `now`.
+    pub fn of(node: &NodeView, now: Timestamp) -> Vec<Self> {
+        let heard = node.last_contact.unwrap_or(node.enrolled);
+        let succeeded = node.outcome.as_deref() == Some("succeeded");
+        Self::ALL
+            .into_iter()
+            .filter(|condition| match condition {
+                Condition::Silent => now.0.saturating_sub(heard.0) > crate::limits::SILENT_SECONDS * 1_000,
+                Condition::NeverRan => node.outcome.is_none(),
+                Condition::Failing => node.outcome.is_some() && !succeeded,
+                Condition::Behind => node.wanted_revision.is_some() && node.wanted_revision != node.run_revision,
+                Condition::Drifted => node.drift > 0,
+                Condition::Pending => node.pending > 0,
+            })
+            .collect()
+    }
+}
+
+/// The query of `GET /v1/nodes`. What is said must all hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFilter {
+    /// Only those of this policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Only those of this group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Only those with this tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// Only those in this condition; `good` for those in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Only those for which this expression over `facts` and `node` is true.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub expression: Option<String>,
+    /// Only those after this place, as the page before said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub after: String,
+    /// At most so many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// A page of nodes, by name. It may be short, and even empty, while there is a next one: the store looks at so many nodes
+/// at a time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodePage {
+    /// The nodes.
+    pub items: Vec<NodeView>,
+    /// What to ask for as `after` to get the next page; nothing where this is the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// For how many nodes the expression could not be decided: they are not among the items.
+    #[serde(default)]
+    pub undecided: u64,
+    /// Why, for the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// `PATCH /v1/nodes/{name}`: what an operator changes of a node. What is not said stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeChange {
+    /// Its policy from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Its group from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Tags that it gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add_tags: Vec<String>,
+    /// Tags that it loses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remove_tags: Vec<String>,
+    /// Values of node-settable attributes: cookbook → attribute → value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, BTreeMap<String, Value>>,
+    /// Attributes that get their published values back: cookbook → attributes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unset: BTreeMap<String, Vec<String>>,
 }

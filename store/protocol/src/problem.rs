@@ -21,12 +21,15 @@ pub struct Problem {
     /// The request, as the store's log names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// After how many seconds to try again; also in the `Retry-After` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
     /// A problem of a kind.
     pub fn new(status: u16, kind: &str, title: impl Into<String>) -> Self {
-        Self { kind: kind.to_owned(), title: title.into(), status, detail: None, request: None }
+        Self { kind: kind.to_owned(), title: title.into(), status, detail: None, request: None, retry_after: None }
     }
 
     /// The same, saying more.

@@ -1,5 +1,6 @@
 //! What the store does, and who may have it done.
 
+mod nodes;
 mod publishing;
 mod reporting;
 mod tokens;
@@ -11,10 +12,12 @@ use std::time::Duration;
 
 use converge_model::{Clock, Digest, Error, Result, Timestamp};
 use converge_protocol::limits::check_name;
-use converge_protocol::{Assignment, EnrollRequest, EnrollResponse, NodeView, Page};
+use converge_protocol::{Assignment, EnrollRequest, EnrollResponse};
 
+use crate::admission::{Admission, Turn};
 use crate::blobs::Blobs;
 use crate::error::{StoreError, StoreResult};
+use crate::metrics::Metrics;
 use crate::persistence::{Database, KnownNode, NewNode};
 
 pub(crate) use tokens::Token;
@@ -29,6 +32,8 @@ pub(crate) struct App {
     blobs: Blobs,
     clock: Arc<dyn Clock>,
     changed: tokio::sync::watch::Sender<u64>,
+    admission: Admission,
+    metrics: Metrics,
     /// The data directory is this process's, for as long as it lives.
     _lock: File,
 }
@@ -40,7 +45,15 @@ impl App {
         let lock = lock(&data.join("lock"))?;
         let blobs = Blobs::open(&data.join("blobs"))?;
         let database = Database::open(&data.join("store.db"))?;
-        let app = Self { database, blobs, clock, changed: tokio::sync::watch::Sender::new(0), _lock: lock };
+        let app = Self {
+            database,
+            blobs,
+            clock,
+            changed: tokio::sync::watch::Sender::new(0),
+            admission: Admission::new(),
+            metrics: Metrics::new(),
+            _lock: lock,
+        };
         app.make_operator_token(&crate::token_file(data)).map_err(|error| match error {
             StoreError::Trouble(error) => error,
             StoreError::Refused(problem) => {
@@ -100,37 +113,72 @@ impl App {
     ) -> StoreResult<(Assignment, String)> {
         let mut changed = self.changed.subscribe();
         let deadline = tokio::time::Instant::now() + patience;
+        let mut turn = self.admission.turn().await?;
         loop {
             let generation = *changed.borrow_and_update();
             let token = token.to_owned();
-            let answer = self.blocking(move |app| app.check_in(&token)).await?;
-            if Some(answer.1.as_str()) != known || generation == u64::MAX {
+            let answer = self.work(turn, move |app| app.check_in(&token)).await?;
+            if Some(answer.1.as_str()) != known || generation == u64::MAX || patience.is_zero() {
                 return Ok(answer);
             }
+            let held = self.metrics.holds();
             if !matches!(tokio::time::timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
                 return Ok(answer);
             }
+            drop(held);
+            turn = self.admission.next_turn().await?;
         }
     }
 
-    /// Runs `work` where it may block.
+    /// Runs `work` where it may block, when it is its turn.
     pub(crate) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Self) -> StoreResult<T> + Send + 'static,
     ) -> StoreResult<T> {
+        let turn = self.admission.turn().await?;
+        self.work(turn, work).await
+    }
+
+    async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        turn: Turn,
+        work: impl FnOnce(&Self) -> StoreResult<T> + Send + 'static,
+    ) -> StoreResult<T> {
         let app = self.clone();
-        let done = tokio::task::spawn_blocking(move || work(&app)).await;
-        done.unwrap_or_else(|error| Err(StoreError::trouble("do", "what was asked", error)))
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work(&app);
+            drop(turn);
+            result
+        });
+        done.await.unwrap_or_else(|error| Err(StoreError::trouble("do", "what was asked", error)))
     }
 
-    /// A page of nodes.
-    pub(crate) fn nodes(&self, after: &str, limit: usize) -> StoreResult<Page<NodeView>> {
-        self.database.nodes(after, limit)
+    /// Who is let in.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.admission
     }
 
-    /// One node.
-    pub(crate) fn node(&self, name: &str) -> StoreResult<NodeView> {
-        self.database.node(name)?.ok_or_else(|| StoreError::unknown("node", name))
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Whether the store can do its work.
+    ///
+    /// # Errors
+    /// Where it cannot: its database is in trouble, or it is going down.
+    pub(crate) fn check_ready(&self) -> StoreResult<()> {
+        if *self.changed.borrow() == u64::MAX {
+            return Err(StoreError::not_ready("the store is going down"));
+        }
+        self.database.check()
+    }
+
+    /// All that is counted, as text.
+    pub(crate) fn metrics_text(&self) -> StoreResult<String> {
+        let figures = self.database.figures(self.now())?;
+        let text = self.metrics.text(&figures, self.admission.waiting());
+        text.map_err(|error| StoreError::trouble("write", "the metrics", error))
     }
 
     fn now(&self) -> Timestamp {

@@ -75,9 +75,9 @@ impl App {
         Ok(())
     }
 
-    /// Every policy.
-    pub(crate) fn policies(&self) -> StoreResult<Vec<PolicyView>> {
-        self.database.policies()
+    /// A page of policies, by name.
+    pub(crate) fn policies(&self, after: &str, limit: usize) -> StoreResult<Page<PolicyView>> {
+        self.database.policies(after, limit)
     }
 
     /// A page of a policy's revisions, newest first.

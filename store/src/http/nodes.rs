@@ -8,10 +8,13 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use converge_model::Value;
-use converge_protocol::{EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeView, Page, limits};
+use converge_protocol::{
+    EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeChange, NodeFilter, NodePage, NodeView, limits,
+};
 use serde::Deserialize;
 
-use super::problems::{Answer, Asked, Body, Named};
+use super::body::Body;
+use super::problems::{Answer, Asked, Named};
 use super::{Bearer, Operator};
 use crate::app::App;
 
@@ -21,19 +24,9 @@ pub(super) struct CheckInQuery {
     wait: Option<u64>,
 }
 
-/// The query of a list.
-#[derive(Deserialize)]
-pub(super) struct PageQuery {
-    #[serde(default)]
-    after: String,
-    limit: Option<usize>,
-}
-
-impl PageQuery {
-    /// How many items, within what a page may have.
-    pub(super) fn limit(limit: Option<usize>) -> usize {
-        limit.unwrap_or(limits::PAGE_ITEMS).clamp(1, limits::PAGE_ITEMS)
-    }
+/// How many items a page has of those that were asked for.
+pub(super) fn page_limit(limit: Option<usize>) -> usize {
+    limit.unwrap_or(limits::PAGE_ITEMS).clamp(1, limits::PAGE_ITEMS)
 }
 
 pub(super) async fn enroll(
@@ -80,10 +73,28 @@ pub(super) async fn set_facts(
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     _: Operator,
-    Asked(query): Asked<PageQuery>,
-) -> Result<Json<Page<NodeView>>, Answer> {
-    let limit = PageQuery::limit(query.limit);
-    Ok(Json(app.blocking(move |app| app.nodes(&query.after, limit)).await?))
+    Asked(filter): Asked<NodeFilter>,
+) -> Result<Json<NodePage>, Answer> {
+    let limit = page_limit(filter.limit);
+    Ok(Json(app.blocking(move |app| app.nodes(&filter, limit)).await?))
+}
+
+pub(super) async fn change(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Named(name): Named<String>,
+    Body(change): Body<NodeChange>,
+) -> Result<Json<NodeView>, Answer> {
+    Ok(Json(app.blocking(move |app| app.change_node(&name, &change)).await?))
+}
+
+pub(super) async fn forget(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Named(name): Named<String>,
+) -> Result<StatusCode, Answer> {
+    app.blocking(move |app| app.forget_node(&name)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn show(

@@ -9,12 +9,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use converge_model::{BlobRef, Digest};
 use converge_protocol::{GroupAssignment, Manifest, MissingBlobs, Page, PolicyView, RevisionView, limits};
-use futures_util::StreamExt;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
-use super::nodes::PageQuery;
-use super::problems::{Answer, Asked, Body, Named};
+use super::body::{Arrival, Body};
+use super::nodes::page_limit;
+use super::problems::{Answer, Asked, Named};
 use super::{Bearer, Operator};
 use crate::app::App;
 use crate::error::StoreError;
@@ -29,9 +29,21 @@ pub(super) struct RevisionsQuery {
     limit: Option<usize>,
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>, _: Operator) -> Result<Json<Page<PolicyView>>, Answer> {
-    let items = app.blocking(App::policies).await?;
-    Ok(Json(Page { items, next: None }))
+/// The query of a list of policies.
+#[derive(Deserialize)]
+pub(super) struct PoliciesQuery {
+    #[serde(default)]
+    after: String,
+    limit: Option<usize>,
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Asked(query): Asked<PoliciesQuery>,
+) -> Result<Json<Page<PolicyView>>, Answer> {
+    let limit = page_limit(query.limit);
+    Ok(Json(app.blocking(move |app| app.policies(&query.after, limit)).await?))
 }
 
 pub(super) async fn publish(
@@ -50,7 +62,7 @@ pub(super) async fn revisions(
     Named(policy): Named<String>,
     Asked(query): Asked<RevisionsQuery>,
 ) -> Result<Json<Page<RevisionView>>, Answer> {
-    let limit = PageQuery::limit(query.limit);
+    let limit = page_limit(query.limit);
     let work = move |app: &App| {
         let is_own = app.node_of(&token).is_ok_and(|node| node.assignment.policy == policy);
         if !is_own {
@@ -125,9 +137,8 @@ pub(super) async fn put_blob(
 ) -> Result<Json<BlobRef>, Answer> {
     let digest: Digest = digest.parse().map_err(StoreError::invalid)?;
     let mut incoming = app.blocking(|app| app.receive_blob()).await?;
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|error| StoreError::invalid(format!("the blob broke off: {error}")))?;
+    let mut arrival = Arrival::new(body);
+    while let Some(chunk) = arrival.next().await? {
         if incoming.size() + chunk.len() as u64 > limits::BLOB_BYTES {
             return Err(StoreError::too_large(format!("a blob may have {} bytes", limits::BLOB_BYTES)).into());
         }

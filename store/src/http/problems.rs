@@ -1,16 +1,15 @@
 //! Errors as RFC 9457 problem documents.
 
 use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query};
+use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use converge_model::Digest;
 use converge_protocol::Problem;
 use converge_protocol::problem::PROBLEM_JSON;
 use serde::de::DeserializeOwned;
 
+use super::requests::RequestId;
 use crate::error::StoreError;
 
 /// An error on its way out.
@@ -24,10 +23,7 @@ impl From<StoreError> for Answer {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        let mut random = [0_u8; 32];
-        // Without random bytes the request has the name of all zeros, and is answered all the same.
-        let _ = getrandom::fill(&mut random);
-        let request = Digest::from_bytes(random).short();
+        let request = RequestId::current();
         let mut problem = match self.0 {
             StoreError::Refused(problem) => {
                 tracing::debug!(request, status = problem.status, detail = problem.detail, "request refused");
@@ -41,24 +37,12 @@ impl IntoResponse for Answer {
         };
         problem.request = Some(request);
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], Json(problem)).into_response()
-    }
-}
-
-/// A JSON body, whose faults are problem documents too.
-pub(crate) struct Body<T>(pub(crate) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = Answer;
-
-    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Answer> {
-        match Json::<T>::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Body(body)),
-            Err(JsonRejection::BytesRejection(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                Err(StoreError::too_large(rejection.body_text()).into())
-            }
-            Err(rejection) => Err(StoreError::invalid(rejection.body_text()).into()),
+        let retry = problem.retry_after.map(HeaderValue::from);
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], Json(problem)).into_response();
+        if let Some(retry) = retry {
+            response.headers_mut().insert(header::RETRY_AFTER, retry);
         }
+        response
     }
 }
 
@@ -89,4 +73,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
 /// A path that the API does not have.
 pub(crate) async fn no_such_route(method: Method, uri: Uri) -> Answer {
     StoreError::unknown("route", format_args!("{method} {}", uri.path())).into()
+}
+
+/// A path that the API has, but not for this method.
+pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Answer {
+    StoreError::wrong_method(format!("{} takes no {method}", uri.path())).into()
 }

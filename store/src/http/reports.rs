@@ -8,8 +8,9 @@ use axum::http::StatusCode;
 use converge_model::{Report, RunId};
 use converge_protocol::{Page, ReportFilter, ReportSummary};
 
-use super::nodes::PageQuery;
-use super::problems::{Answer, Asked, Body, Named};
+use super::body::Body;
+use super::nodes::page_limit;
+use super::problems::{Answer, Asked, Named};
 use super::{Bearer, Operator};
 use crate::app::App;
 use crate::error::StoreError;
@@ -28,7 +29,7 @@ pub(super) async fn list(
     _: Operator,
     Asked(filter): Asked<ReportFilter>,
 ) -> Result<Json<Page<ReportSummary>>, Answer> {
-    let limit = PageQuery::limit(filter.limit);
+    let limit = page_limit(filter.limit);
     Ok(Json(app.blocking(move |app| app.reports(&filter, limit)).await?))
 }
 

@@ -3,6 +3,8 @@
 //!
 //! A connection for writing, which many share a commit of; a few for reading, which never wait for it (write-ahead log).
 
+mod figures;
+mod node_changes;
 mod node_state;
 mod nodes;
 mod policies;
@@ -21,7 +23,8 @@ use std::time::Duration;
 use converge_model::{Digest, Error, ErrorKind, Result};
 use rusqlite::{Connection, OpenFlags};
 
-pub(crate) use nodes::{KnownNode, NewNode};
+pub(crate) use figures::Figures;
+pub(crate) use nodes::{KnownNode, NewNode, NodeSelection};
 pub(crate) use tokens::{JoinScope, NewJoinToken};
 
 use crate::error::{StoreError, StoreResult};

@@ -29,6 +29,17 @@ pub(crate) struct KnownNode {
     pub(crate) assignment: Assignment,
 }
 
+/// Which nodes a page has.
+pub(crate) struct NodeSelection<'a> {
+    pub(crate) policy: Option<&'a str>,
+    pub(crate) group: Option<&'a str>,
+    pub(crate) tag: Option<&'a str>,
+    /// Whether the facts are wanted, which are most of what is kept of a node.
+    pub(crate) with_facts: bool,
+    /// The name after which it begins.
+    pub(crate) after: String,
+}
+
 impl Database {
     /// Enrols a node, using its join token once. A name that is taken is refused, and costs no use.
     pub(crate) fn enroll(&self, node: &NewNode<'_>, now: Timestamp) -> StoreResult<JoinScope> {
@@ -92,26 +103,30 @@ impl Database {
         })
     }
 
-    /// A page of nodes by name, those after `after`.
-    pub(crate) fn nodes(&self, after: &str, limit: usize) -> StoreResult<Page<NodeView>> {
-        let sql = format!("{} WHERE node.name > ?1 ORDER BY node.name LIMIT ?2", view_sql());
+    /// A page of nodes by name.
+    pub(crate) fn nodes(&self, selection: &NodeSelection<'_>, limit: usize) -> StoreResult<Page<NodeView>> {
+        let NodeSelection { policy, group, tag, with_facts, after } = selection;
+        let facts = if *with_facts { "node.facts" } else { "NULL" };
+        let sql = format!(
+            "{} WHERE node.name > ?1 AND (?3 IS NULL OR node.policy = ?3) AND (?4 IS NULL OR node.node_group = ?4)
+               AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(node.tags) WHERE value = ?5))
+             ORDER BY node.name LIMIT ?2",
+            view_sql(facts)
+        );
         let mut items: Vec<NodeView> = self.read("list nodes", |db| {
             let mut statement = db.prepare_cached(&sql)?;
-            statement.query_map(params![after, one_more_than(limit)], view)?.collect()
+            statement.query_map(params![after, one_more_than(limit), policy, group, tag], view)?.collect()
         })?;
         let next = (items.len() > limit).then(|| {
             items.truncate(limit);
             items.last().map(|node| node.name.clone())
         });
-        for node in &mut items {
-            node.facts = None;
-        }
         Ok(Page { items, next: next.flatten() })
     }
 
     /// One node, with its facts.
     pub(crate) fn node(&self, name: &str) -> StoreResult<Option<NodeView>> {
-        let sql = format!("{} WHERE node.name = ?1", view_sql());
+        let sql = format!("{} WHERE node.name = ?1", view_sql("node.facts"));
         self.read("show node", |db| db.prepare_cached(&sql)?.query_row([name], view).optional())
     }
 }
@@ -131,10 +146,10 @@ fn assigned_revision(row: &Row<'_>) -> rusqlite::Result<Option<AssignedRevision>
 }
 
 /// Columns 0 to 12 are the node's, 13 the wanted serial, from 14 the last run's summary.
-fn view_sql() -> String {
+fn view_sql(facts: &str) -> String {
     format!(
         "SELECT node.name, node.policy, node.node_group, node.tags, node.attributes, node.enrolled, node.last_contact,
-                node.facts, node.outcome, node.outcome_since, node.whole_revision, node.drift, node.pending,
+                {facts}, node.outcome, node.outcome_since, node.whole_revision, node.drift, node.pending,
                 live.serial, {SUMMARY_COLUMNS}
          FROM node
          LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
@@ -156,6 +171,7 @@ fn view(row: &Row<'_>) -> rusqlite::Result<NodeView> {
         attributes: json_column(row, 4)?,
         enrolled: Timestamp(row.get(5)?),
         last_contact: moment(6)?,
+        conditions: Vec::new(),
         facts: if row.get_ref(7)? == rusqlite::types::ValueRef::Null { None } else { Some(json_column(row, 7)?) },
         outcome: row.get(8)?,
         outcome_since: moment(9)?,

@@ -65,19 +65,25 @@ impl Database {
         })
     }
 
-    /// Every policy, by name.
-    pub(crate) fn policies(&self) -> StoreResult<Vec<PolicyView>> {
-        self.read("list policies", |db| {
-            let sql = "SELECT policy, max(serial) FROM revision GROUP BY policy ORDER BY policy";
+    /// A page of policies by name, those after `after`.
+    pub(crate) fn policies(&self, after: &str, limit: usize) -> StoreResult<Page<PolicyView>> {
+        let mut items: Vec<PolicyView> = self.read("list policies", |db| {
+            let sql =
+                "SELECT policy, max(serial) FROM revision WHERE policy > ?1 GROUP BY policy ORDER BY policy LIMIT ?2";
             let mut statement = db.prepare_cached(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+            let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+            let rows = statement.query_map(params![after, one_more_than(limit)], row)?;
             rows.map(|row| {
                 let (name, newest) = row?;
                 let groups = groups(db, &name)?;
                 Ok(PolicyView { name, newest: newest.unsigned_abs(), groups })
             })
             .collect()
-        })
+        })?;
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = if more { items.last().map(|policy| policy.name.clone()) } else { None };
+        Ok(Page { items, next })
     }
 
     /// A page of a policy's revisions, newest first, those before the serial `before`.

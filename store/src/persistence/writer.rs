@@ -2,7 +2,7 @@
 //! transactions share one sync to the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -17,6 +17,8 @@ const MOST_IN_A_BATCH: usize = 256;
 pub(super) struct Writer {
     /// How many want the connection and do not have it yet.
     waiting: AtomicUsize,
+    /// Whether the last commit failed.
+    ill: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -41,7 +43,16 @@ struct Fate {
 
 impl Writer {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { waiting: AtomicUsize::new(0), state: Mutex::new(State { connection, batch: None }) }
+        Self {
+            waiting: AtomicUsize::new(0),
+            ill: AtomicBool::new(false),
+            state: Mutex::new(State { connection, batch: None }),
+        }
+    }
+
+    /// Whether the last commit failed.
+    pub(super) fn is_ill(&self) -> bool {
+        self.ill.load(Ordering::Relaxed)
     }
 
     /// Carries out `body`. All of what it does is durable when `Ok` returns, and none of it otherwise.
@@ -58,7 +69,9 @@ impl Writer {
         }
         drop(state);
         let result = result?;
-        fate.wait().map_err(|cause| StoreError::trouble("carry out the transaction", name, cause))?;
+        let fate = fate.wait();
+        self.ill.store(fate.is_err(), Ordering::Relaxed);
+        fate.map_err(|cause| StoreError::trouble("carry out the transaction", name, cause))?;
         Ok(result)
     }
 }
