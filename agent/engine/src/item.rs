@@ -6,11 +6,10 @@ use std::sync::OnceLock;
 
 use converge_model::{
     AbsPath, AnyResource, Catalog, CatalogResource, Declared, DeclaredPaths, Error, ErrorKind, Footprint, Kinds,
-    ResourceSpec, Result,
+    ResourceSpec, Result, parallel,
 };
 
 use crate::caught::caught;
-use crate::parallel;
 
 /// One resource of a run.
 pub(crate) struct Item<'a> {

@@ -40,7 +40,6 @@ mod notification;
 mod order;
 mod orphan;
 mod ownership;
-mod parallel;
 mod record;
 mod recovery;
 mod redact;

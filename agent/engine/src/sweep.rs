@@ -3,12 +3,11 @@
 use std::collections::HashSet;
 
 use converge_model::resource::Observed;
-use converge_model::{AnyResource, Clock, Error, Key, ResourceId, Result, System};
+use converge_model::{AnyResource, Clock, Error, Key, ResourceId, Result, System, parallel};
 
 use crate::caught::caught;
 use crate::item::Item;
 use crate::keys::{KeyRef, Moment};
-use crate::parallel;
 use crate::stop::Stop;
 
 /// What was seen of one resource, and when. What is up to date keeps nothing.

@@ -1,7 +1,7 @@
 //! Templates and files that declarations name.
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use converge_model::graph::{file_key, template_key};
 use converge_model::{BlobRef, Digest, Graph};
@@ -11,7 +11,7 @@ use super::input::BlobReader;
 /// The templates of a graph. Each is read when it is rendered first.
 pub(super) struct Templates<'b> {
     blobs: &'b dyn BlobReader,
-    sources: BTreeMap<Digest, (BlobRef, OnceCell<Result<String, String>>)>,
+    sources: BTreeMap<Digest, (BlobRef, OnceLock<Result<String, String>>)>,
 }
 
 impl<'b> Templates<'b> {
@@ -19,7 +19,7 @@ impl<'b> Templates<'b> {
     pub(super) fn of(graph: &Graph, blobs: &'b dyn BlobReader) -> Self {
         let is_template = |key: &str| key.split('/').nth(1) == Some("templates");
         let templates = graph.blobs.iter().filter(|(key, _)| is_template(key));
-        Self { blobs, sources: templates.map(|(_, blob)| (blob.digest, (*blob, OnceCell::new()))).collect() }
+        Self { blobs, sources: templates.map(|(_, blob)| (blob.digest, (*blob, OnceLock::new()))).collect() }
     }
 
     /// The text of a template.

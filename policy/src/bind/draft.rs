@@ -89,6 +89,18 @@ pub(super) enum Unit {
     },
 }
 
+impl Unit {
+    /// The same unit, where `first` other drafts come before those that it knows.
+    pub(super) fn after(self, first: usize) -> Self {
+        match self {
+            Unit::One(at) => Unit::One(at + first),
+            Unit::Many { ordered, units } => {
+                Unit::Many { ordered, units: units.into_iter().map(|unit| unit.after(first)).collect() }
+            }
+        }
+    }
+}
+
 /// What was found to be wrong. A mistake in a loop of thousands is told often enough, not thousands of times.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
@@ -112,6 +124,12 @@ impl Findings {
         } else if !self.list.contains(&finding) {
             self.list.push(finding);
         }
+    }
+
+    /// Adds those that were found elsewhere.
+    pub(super) fn append(&mut self, others: Findings) {
+        others.list.into_iter().for_each(|finding| self.push(finding));
+        self.untold += others.untold;
     }
 
     /// All of them, in the order in which they were found.

@@ -2,18 +2,18 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use converge_model::graph::{CustomKind, Declaration, Property};
-use converge_model::{
-    AbsPath, ByName, CatalogResource, Diagnostic, Dynamic, Graph, KindSchema, Kinds, Origin, ResourceId, Value,
-};
+use converge_model::{AbsPath, ByName, CatalogResource, Diagnostic, Dynamic, KindSchema, Origin, ResourceId, Value};
 
 use super::declaration::{Common, Reader};
-use super::draft::{Draft, Findings, Group, Unit};
+use super::draft::{Draft, Group, Unit};
 use super::input::MOST_RESOURCES;
 use super::parameters::{ParameterReader, Parameters};
+use super::parts::{Part, Shared};
 use super::place::span;
 use super::values::{Frame, Values};
 use super::{DeclarationIndex, Owner};
@@ -29,56 +29,40 @@ enum KindOf<'g> {
     Custom(usize, &'g CustomKind),
 }
 
-/// Expands all declarations of a graph.
-pub(super) struct Expander<'a, 'v, 'g> {
-    graph: &'g Graph,
-    kinds: &'a dyn Kinds,
-    values: &'a Values<'v, 'g>,
-    findings: &'a mut Findings,
+/// Expands declarations of a graph, some at a time.
+pub(super) struct Expander<'a, 'g> {
+    shared: &'a Shared<'g>,
+    values: Values<'a, 'g>,
     checker: Checker,
     schemas: HashMap<&'g str, Rc<KindSchema>>,
     latest: Option<(&'g str, Rc<KindSchema>)>,
-    /// What each cookbook is called in an origin.
-    cookbooks: Vec<Arc<str>>,
-    /// What each recipe is called there, and each source.
-    recipes: Vec<Arc<str>>,
-    files: Vec<Arc<str>>,
-    custom: HashMap<&'g str, (usize, &'g CustomKind)>,
-    drafts: Vec<Draft<'g>>,
-    groups: Vec<Group<'g>>,
-    too_many: bool,
+    part: Part<'g>,
 }
 
-impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
-    pub(super) fn new(
-        graph: &'g Graph,
-        kinds: &'a dyn Kinds,
-        values: &'a Values<'v, 'g>,
-        findings: &'a mut Findings,
-    ) -> Self {
-        let declared = graph.recipes.iter().map(|recipe| recipe.resources.len()).sum();
+impl<'a, 'g> Expander<'a, 'g> {
+    pub(super) fn new(shared: &'a Shared<'g>, values: Values<'a, 'g>) -> Self {
         Self {
-            graph,
-            kinds,
+            shared,
             values,
-            findings,
             checker: Checker::default(),
             schemas: HashMap::new(),
             latest: None,
-            cookbooks: graph.cookbooks.iter().map(|book| format!("{} {}", book.name, book.version).into()).collect(),
-            recipes: graph.recipes.iter().map(|recipe| recipe.name.as_str().into()).collect(),
-            files: graph.sources.iter().map(|file| file.as_str().into()).collect(),
-            custom: graph.kinds.iter().enumerate().map(|(at, (name, kind))| (name.as_str(), (at, kind))).collect(),
-            drafts: Vec::with_capacity(declared),
-            groups: Vec::new(),
-            too_many: false,
+            part: Part::default(),
         }
     }
 
-    /// Expands every recipe; what comes back is in the order of the run list.
-    pub(super) fn expand(&mut self, scope: &Scope) -> Vec<Unit> {
-        let graph = self.graph;
-        let recipe = |(index, recipe): (usize, &'g converge_model::graph::Recipe)| {
+    /// Expands the declarations of recipes that have these numbers, counted through all recipes.
+    pub(super) fn expand(&mut self, numbers: Range<usize>, scope: &Scope) -> Part<'g> {
+        let graph = self.shared.graph;
+        self.part.drafts.reserve(numbers.len());
+        let mut end = 0;
+        for (index, recipe) in graph.recipes.iter().enumerate() {
+            let start = end;
+            end += recipe.resources.len();
+            let within = numbers.start.max(start)..numbers.end.min(end);
+            if within.is_empty() {
+                continue;
+            }
             let frame = Frame {
                 scope: scope.clone(),
                 owner: Owner::Recipe(index),
@@ -89,20 +73,15 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
                 secret_parameters: Rc::default(),
                 inherited: Rc::default(),
             };
-            let units = self.declarations(&recipe.resources, &frame);
-            Unit::Many { ordered: !recipe.unordered, units }
-        };
-        graph.recipes.iter().enumerate().map(recipe).collect()
+            let units = self.declarations(&recipe.resources, within.start - start..within.end - start, &frame);
+            self.part.units.push((index, units));
+        }
+        std::mem::take(&mut self.part)
     }
 
-    /// What was made.
-    pub(super) fn finish(self) -> (Vec<Draft<'g>>, Vec<Group<'g>>) {
-        (self.drafts, self.groups)
-    }
-
-    fn declarations(&mut self, declarations: &'g [Declaration], frame: &Frame) -> Vec<Unit> {
-        let mut units = Vec::with_capacity(declarations.len());
-        for (index, declaration) in declarations.iter().enumerate() {
+    fn declarations(&mut self, declarations: &'g [Declaration], which: Range<usize>, frame: &Frame) -> Vec<Unit> {
+        let mut units = Vec::with_capacity(which.len());
+        for (index, declaration) in declarations.iter().enumerate().take(which.end).skip(which.start) {
             let index = DeclarationIndex { owner: frame.owner, index };
             match &declaration.for_each {
                 None => units.extend(self.resource(declaration, index, frame)),
@@ -143,7 +122,7 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
                     declaration.kind,
                     other.type_name()
                 );
-                self.findings.push(self.values.finding(problem, declaration, *line, frame));
+                self.part.findings.push(self.values.finding(problem, declaration, *line, frame));
             }
         }
     }
@@ -163,17 +142,17 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
             Err(Some((error, secret))) => {
                 let message = format!("`{name}` of a {}: {}", declaration.kind, error.shown(secret));
                 let finding = self.values.finding(message, declaration, line, frame);
-                self.findings.push(Diagnostic { help: error.help, ..finding });
+                self.part.findings.push(Diagnostic { help: error.help, ..finding });
                 None
             }
         }
     }
 
     fn resource(&mut self, declaration: &'g Declaration, index: DeclarationIndex, frame: &Frame) -> Option<Unit> {
-        if self.drafts.len() >= MOST_RESOURCES {
-            if !std::mem::replace(&mut self.too_many, true) {
+        if self.shared.made.load(Ordering::Relaxed) >= MOST_RESOURCES {
+            if !std::mem::replace(&mut self.part.too_many, true) {
                 let message = format!("there are more than {MOST_RESOURCES} resources");
-                self.findings.push(self.values.finding(message, declaration, declaration.at.line, frame));
+                self.part.findings.push(self.values.finding(message, declaration, declaration.at.line, frame));
             }
             return None;
         }
@@ -196,17 +175,18 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
             self.latest = Some((name, Rc::clone(schema)));
             return Some(KindOf::BuiltIn(Rc::clone(schema)));
         }
-        if let Some(kind) = self.kinds.kind(name) {
+        if let Some(kind) = self.shared.kinds.kind(name) {
             let schema = Rc::new((kind.schema)());
             self.schemas.insert(name, Rc::clone(&schema));
             return Some(KindOf::BuiltIn(schema));
         }
-        if let Some(&(at, kind)) = self.custom.get(name) {
+        if let Some(&(at, kind)) = self.shared.custom.get(name) {
             return Some(KindOf::Custom(at, kind));
         }
         let message = format!("this agent knows no kind `{name}`");
         let finding = self.values.finding(message, declaration, declaration.at.line, frame);
-        self.findings
+        self.part
+            .findings
             .push(finding.with_help("it may be older than what published the policy: upgrade converge on the node"));
         None
     }
@@ -227,7 +207,7 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
                     other.type_name()
                 );
                 let finding = self.values.finding(message, declaration, *line, frame);
-                self.findings.push(finding.with_help("compare it with something, or write `… | bool`"));
+                self.part.findings.push(finding.with_help("compare it with something, or write `… | bool`"));
                 None
             }
         }
@@ -246,7 +226,7 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
         };
         let is_path = matches!(kind, KindOf::BuiltIn(schema) if schema.names.is_path);
         let id = checked.and_then(|()| ResourceId::new(&declaration.kind, &clean(&name, is_path)));
-        id.map_err(|problem| self.findings.push(self.values.finding(problem, declaration, line, frame))).ok()
+        id.map_err(|problem| self.part.findings.push(self.values.finding(problem, declaration, line, frame))).ok()
     }
 
     /// A name that is not literal.
@@ -260,7 +240,7 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
                 format!("the name of a {} must be text; this is of type {}", declaration.kind, other.type_name())
             }
         };
-        self.findings.push(self.values.finding(message, declaration, line, frame));
+        self.part.findings.push(self.values.finding(message, declaration, line, frame));
         None
     }
 
@@ -301,8 +281,9 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
             audit: common.audit,
             origin: self.origin(declaration, frame),
         };
-        self.drafts.push(Draft { resource, declaration, index, links });
-        Some(Unit::One(self.drafts.len() - 1))
+        self.shared.made.fetch_add(1, Ordering::Relaxed);
+        self.part.drafts.push(Draft { resource, declaration, index, links });
+        Some(Unit::One(self.part.drafts.len() - 1))
     }
 
     fn reader<'r>(
@@ -310,15 +291,15 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
         declaration: &'g Declaration,
         id: &'r ResourceId,
         frame: &'r Frame,
-    ) -> Reader<'r, 'v, 'g> {
-        Reader { values: self.values, declaration, id, frame, findings: self.findings, failed: false }
+    ) -> Reader<'r, 'a, 'g> {
+        Reader { values: &self.values, declaration, id, frame, findings: &mut self.part.findings, failed: false }
     }
 
     fn origin(&self, declaration: &Declaration, frame: &Frame) -> Origin {
         Origin {
-            cookbook: self.cookbooks.get(frame.cookbook).cloned().unwrap_or_default(),
-            recipe: self.recipes.get(frame.recipe).cloned().unwrap_or_default(),
-            file: self.files.get(declaration.at.source as usize).cloned().unwrap_or_default(),
+            cookbook: self.shared.cookbooks.get(frame.cookbook).cloned().unwrap_or_default(),
+            recipe: self.shared.recipes.get(frame.recipe).cloned().unwrap_or_default(),
+            file: self.shared.files.get(declaration.at.source as usize).cloned().unwrap_or_default(),
             line: declaration.at.line,
             within: frame.within.iter().map(|(id, _)| id.clone()).collect(),
         }
@@ -333,7 +314,7 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
         (at, kind): (usize, &'g CustomKind),
         frame: &Frame,
     ) -> Option<Unit> {
-        let start = self.drafts.len();
+        let start = self.part.drafts.len();
         let mut group = Group {
             id,
             declaration,
@@ -344,13 +325,13 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
             links: Vec::new(),
         };
         if skipped {
-            self.groups.push(group);
+            self.part.groups.push(group);
             return None;
         }
         if frame.within.len() >= DEEPEST {
             let message = format!("custom kinds consist of each other, more than {DEEPEST} deep");
-            let finding = Diagnostic::error(message, Some(span(self.graph, declaration.at)));
-            self.findings.push(self.values.with_path(finding, frame));
+            let finding = Diagnostic::error(message, Some(span(self.shared.graph, declaration.at)));
+            self.part.findings.push(self.values.with_path(finding, frame));
             return None;
         }
         let named = named(declaration, &group.id, frame);
@@ -360,11 +341,11 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
         group.links = reader.links();
         let good = !reader.failed;
         let reader = ParameterReader {
-            values: self.values,
+            values: &self.values,
             checker: &self.checker,
             declaration,
             id: &group.id,
-            findings: self.findings,
+            findings: &mut self.part.findings,
         };
         let Parameters { values, secret } = reader.read(kind, frame).filter(|_| good)?;
         group.parameters = Value::Map(values);
@@ -380,9 +361,9 @@ impl<'a, 'v, 'g> Expander<'a, 'v, 'g> {
             secret_parameters: Rc::new(secret),
             inherited: Rc::new(common),
         };
-        let units = self.declarations(&kind.resources, &inner);
-        group.members = start..self.drafts.len();
-        self.groups.push(group);
+        let units = self.declarations(&kind.resources, 0..kind.resources.len(), &inner);
+        group.members = start..self.part.drafts.len();
+        self.part.groups.push(group);
         Some(Unit::Many { ordered: !kind.unordered, units })
     }
 }

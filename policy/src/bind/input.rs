@@ -48,7 +48,7 @@ pub struct BindInput {
 }
 
 /// Gives the bytes of templates.
-pub trait BlobReader {
+pub trait BlobReader: Sync {
     /// The bytes. Bind checks that they are the right ones.
     ///
     /// # Errors

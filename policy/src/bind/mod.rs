@@ -3,7 +3,8 @@
 //! Pure: the same inputs give the same catalog, byte for byte. Everything that is wrong is found in one go.
 //!
 //! 1. Attributes are evaluated over their four levels ([`crate::attribute`]).
-//! 2. Declarations are expanded: `for_each`, `when`, custom kinds, names, properties, templates (`expand`).
+//! 2. Declarations are expanded: `for_each`, `when`, custom kinds, names, properties, templates (`expand`); those of a large
+//!    graph on all processors (`parts`).
 //! 3. Identical declarations become one, references become positions, and everything gets an order (`link`).
 
 mod content;
@@ -14,6 +15,7 @@ mod expand;
 mod input;
 mod link;
 mod parameters;
+mod parts;
 pub(crate) mod place;
 mod sequence;
 mod values;
@@ -31,7 +33,7 @@ use crate::expression::{Attributes, Expressions, Roots, Scope};
 use crate::supports;
 use content::Templates;
 use draft::Findings;
-use expand::Expander;
+use parts::{Expanded, Shared, expand_all};
 use values::Values;
 
 /// A catalog, and where everything in it comes from.
@@ -100,14 +102,10 @@ pub fn bind(
     let attributes =
         resolve(graph, &input.node_attributes, input.node.group.as_deref(), &expressions, &scope, &table, &mut found);
     let mut findings = Findings::of(found);
-    let (custom, linked) = {
-        let values = Values::new(graph, &expressions, &attributes, &templates);
-        let mut expander = Expander::new(graph, kinds, &values, &mut findings);
-        let recipes = expander.expand(&scope);
-        let (drafts, groups) = expander.finish();
-        let custom = groups.iter().rev().map(|group| (group.id.clone(), group.index)).collect();
-        (custom, link::link(graph, kinds, drafts, groups, &recipes, &mut findings))
-    };
+    let values = || Values::new(graph, &attributes, &templates);
+    let Expanded { drafts, groups, recipes } = expand_all(&Shared::new(graph, kinds), values, &scope, &mut findings);
+    let custom = groups.iter().rev().map(|group| (group.id.clone(), group.index)).collect();
+    let linked = link::link(graph, kinds, drafts, groups, &recipes, &mut findings);
     let findings = findings.finish();
     if findings.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(findings);

@@ -47,7 +47,7 @@ impl<'g> ParameterReader<'_, '_, 'g> {
             ..frame.clone()
         };
         let given = &self.declaration.properties;
-        for (name, parameter) in kind.parameters.iter().filter(|(name, _)| !given.contains_key(*name)) {
+        for (name, parameter) in kind.parameters.iter().filter(|(name, _)| !given.contains_key(name)) {
             match &parameter.default {
                 Some(Property(dynamic, line)) => {
                     good &= self.set(&mut parameters, name, parameter, dynamic, (parameter.at, *line), &inner);

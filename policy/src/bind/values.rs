@@ -13,10 +13,10 @@ use super::place::{line_span, span};
 use crate::attribute::ResolvedAttributes;
 use crate::expression::{ExpressionError, Expressions, Names, Scope};
 
-/// What evaluation needs, whatever is evaluated.
+/// What evaluation needs, whatever is evaluated. Each thread has its own: what it compiled is not shared.
 pub(super) struct Values<'a, 'g> {
     pub(super) graph: &'g Graph,
-    pub(super) expressions: &'a Expressions<'g>,
+    pub(super) expressions: Expressions<'g>,
     pub(super) templates: &'g Templates<'g>,
     attributes: &'a ResolvedAttributes,
     has_secrets: bool,
@@ -48,13 +48,8 @@ pub(super) struct Frame {
 pub(super) type NoValue = Option<(ExpressionError, bool)>;
 
 impl<'a, 'g> Values<'a, 'g> {
-    pub(super) fn new(
-        graph: &'g Graph,
-        expressions: &'a Expressions<'g>,
-        attributes: &'a ResolvedAttributes,
-        templates: &'g Templates<'g>,
-    ) -> Self {
-        Self { graph, expressions, templates, attributes, has_secrets: attributes.has_secrets() }
+    pub(super) fn new(graph: &'g Graph, attributes: &'a ResolvedAttributes, templates: &'g Templates<'g>) -> Self {
+        Self { graph, expressions: Expressions::new(), templates, attributes, has_secrets: attributes.has_secrets() }
     }
 
     /// The value of what was written, and whether it is secret: something in it names a secret.

@@ -316,7 +316,7 @@ fn difference(one: &Declaration, other: &Declaration) -> Option<String> {
     let keys: BTreeSet<&String> = one.properties.keys().chain(other.properties.keys()).collect();
     let differs: Vec<String> = keys
         .into_iter()
-        .filter(|key| one.properties.get(*key) != other.properties.get(*key))
+        .filter(|key| one.properties.get(key) != other.properties.get(key))
         .map(|key| format!("`{key}`"))
         .collect();
     Some(if differs.is_empty() {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use converge_model::graph::{Cookbook, Declaration, FORMAT, Position, Property, Recipe};
-use converge_model::{Digest, Dynamic, Graph, Value};
+use converge_model::graph::{Cookbook, CustomKind, Declaration, FORMAT, Position, Property, Recipe};
+use converge_model::{ByName, Digest, Dynamic, Graph, Value};
 use converge_policy::bind::{BindInput, Bound, bind};
 use proptest::prelude::*;
 
@@ -138,4 +138,47 @@ fn too_many_edges_are_refused() {
     let files = |recipe: usize| (0..2_100).map(|number| file(format!("/{recipe}/{number}"), 1)).collect();
     let found = bound(&graph(vec![(true, vec![], files(0)), (true, vec![0], files(1))])).unwrap_err();
     assert!(found[0].message.contains("more than 4000000 edges"), "{found:?}");
+}
+
+/// A graph that is large enough to be expanded in parts, on several processors, gives what it gives in one piece.
+#[test]
+fn a_large_graph_is_in_order_however_it_is_cut() {
+    let within =
+        |suffix: &str| Declaration { name: Dynamic::Text(format!("/srv/{{{{ name }}}}{suffix}")), ..file("", 7) };
+    let pair = CustomKind { resources: vec![within(".a"), within(".b")], ..CustomKind::default() };
+    let kinds = |number: usize| Declaration {
+        kind: "pair".into(),
+        name: Dynamic::from(format!("p{number}")),
+        properties: ByName::new(),
+        ..file("", 3)
+    };
+    let plain = |recipe: usize, number: usize| file(format!("/{recipe}/{number}"), 1);
+    let looped = Declaration {
+        name: Dynamic::Text("/loop/{{ each.value }}".into()),
+        for_each: Some(Box::new(Property(Dynamic::from(vec![1, 2, 3]), 2))),
+        ..file("", 2)
+    };
+    let mut large = graph(vec![
+        (false, vec![], (0..150).map(|number| plain(0, number)).chain([looped]).collect()),
+        (false, vec![], vec![]),
+        (false, vec![0], (0..100).map(kinds).chain((0..100).map(|number| plain(2, number))).collect()),
+    ]);
+    large.kinds.insert("pair".to_owned(), pair);
+    let found = bound(&large).unwrap();
+    let first = (0..150).map(|number| format!("file[/0/{number}]")).chain((1..=3).map(|n| format!("file[/loop/{n}]")));
+    let pairs = (0..100).flat_map(|number| ["a", "b"].map(|suffix| format!("file[/srv/p{number}.{suffix}]")));
+    let wanted: Vec<String> = first.chain(pairs).chain((0..100).map(|number| format!("file[/2/{number}]"))).collect();
+    let resources = &found.catalog.resources;
+    assert_eq!(resources.iter().map(|resource| resource.id.to_string()).collect::<Vec<_>>(), wanted);
+    for (at, resource) in resources.iter().enumerate() {
+        assert_eq!(resource.requires, at.checked_sub(1).into_iter().collect::<Vec<_>>(), "{}", resource.id);
+    }
+    assert_eq!(found.custom.len(), 100);
+
+    // What is wrong is told in the order in which it is written.
+    for (recipe, index) in [(2, 190), (0, 10), (2, 5)] {
+        large.recipes[recipe].resources[index].kind = format!("unknown{recipe}_{index}");
+    }
+    let messages: Vec<String> = bound(&large).unwrap_err().into_iter().map(|finding| finding.message).collect();
+    assert_eq!(messages, ["0_10", "2_5", "2_190"].map(|which| format!("this agent knows no kind `unknown{which}`")));
 }

@@ -1,7 +1,5 @@
 //! What a path means to others than those who read it: units, and where packages come from.
 
-use std::path::Path;
-
 use converge_model::{AbsPath, Key};
 
 use crate::unit_name;
@@ -30,10 +28,10 @@ pub(crate) const UNIT_DIRECTORIES: [&str; 5] = [
 /// What a resource at `path` gives: the path, and what the path means.
 pub(crate) fn given_at(path: &AbsPath) -> Vec<Key> {
     let mut keys = vec![Key::Path(path.clone())];
-    if PACKAGE_SOURCES.iter().any(|directory| path.as_path().starts_with(directory)) {
+    if PACKAGE_SOURCES.iter().any(|directory| path.within(directory).is_some()) {
         keys.push(Key::PackageSources);
     }
-    keys.extend(unit_at(path.as_path()).map(Key::Unit));
+    keys.extend(unit_at(path).map(Key::Unit));
     keys
 }
 
@@ -43,13 +41,13 @@ pub(crate) fn needed_at(path: &AbsPath) -> Option<Key> {
 }
 
 /// The unit that a unit file, a drop-in, or a link of `[Install]` belongs to.
-fn unit_at(path: &Path) -> Option<String> {
-    let below = UNIT_DIRECTORIES.iter().find_map(|directory| path.strip_prefix(directory).ok())?;
-    let mut names = below.components().map(|component| component.as_os_str().to_str());
-    let first = names.next()??;
+fn unit_at(path: &AbsPath) -> Option<String> {
+    let below = UNIT_DIRECTORIES.iter().find_map(|directory| path.within(directory))?;
+    let mut names = below.to_str()?.split('/');
+    let first = names.next()?;
     let unit = match first.rsplit_once('.') {
         Some((unit, "d")) => unit,
-        Some((_, "wants" | "requires")) => names.next()??,
+        Some((_, "wants" | "requires")) => names.next()?,
         _ => first,
     };
     unit_name::has_suffix(unit).then(|| unit.to_owned())

@@ -26,6 +26,7 @@ pub mod id;
 pub mod kind;
 pub mod order;
 pub mod outcome;
+pub mod parallel;
 pub mod path;
 pub mod property;
 pub mod report;
