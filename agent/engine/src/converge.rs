@@ -40,6 +40,7 @@ impl<'a> Run<'a> {
     pub(crate) fn turn(&mut self, position: usize, before: Option<Before>) {
         let applying = before.is_some();
         let (ending, applied) = self.ending(position, before);
+        self.pass_on_doubt(position, ending.outcome);
         self.finish(position, ending, applying || applied);
         self.carry_out_immediate(position);
     }
@@ -131,7 +132,11 @@ impl<'a> Run<'a> {
         let timeout = self.stop.at_most(declared.timeout.map_or(GUARD_TIMEOUT, converge_model::Span::duration));
         let (redactor, system) = (self.redactor(position), self.request.system);
         let decided = caught("decide", &declared.id, || decide(&declared.guards, redactor, system, timeout));
+        let assumed = self.assumed.len();
         self.note_assumptions(position);
+        if self.assumed.len() > assumed {
+            self.doubts.guard();
+        }
         decided.map_err(|error| self.undecided(position, error))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use converge_model::{
     AbsPath, AnyResource, Catalog, CatalogResource, Declared, DeclaredPaths, Error, ErrorKind, Footprint, Kinds,
@@ -83,7 +83,7 @@ pub(crate) fn spec(declared: &CatalogResource) -> ResourceSpec<'_> {
 struct PathsWhenAsked<'a> {
     catalog: &'a Catalog,
     kinds: &'a dyn Kinds,
-    paths: OnceLock<DeclaredPaths>,
+    paths: OnceLock<Arc<DeclaredPaths>>,
 }
 
 impl<'a> PathsWhenAsked<'a> {
@@ -91,8 +91,8 @@ impl<'a> PathsWhenAsked<'a> {
         Self { catalog, kinds, paths: OnceLock::new() }
     }
 
-    fn paths(&self) -> &DeclaredPaths {
-        self.paths.get_or_init(|| DeclaredPaths::of(self.catalog, self.kinds))
+    fn paths(&self) -> &Arc<DeclaredPaths> {
+        self.paths.get_or_init(|| Arc::new(DeclaredPaths::of(self.catalog, self.kinds)))
     }
 }
 
@@ -109,5 +109,9 @@ impl Declared for PathsWhenAsked<'_> {
 
     fn children(&self, directory: &AbsPath) -> BTreeSet<OsString> {
         self.paths().children(directory)
+    }
+
+    fn all(&self) -> Arc<DeclaredPaths> {
+        Arc::clone(self.paths())
     }
 }

@@ -57,16 +57,29 @@ impl<'a> ChangedKeys<'a> {
 
     /// What `footprint` gives was changed, or may have been.
     pub(crate) fn mark(&mut self, footprint: &'a Footprint) {
-        self.now += 1;
-        for key in &footprint.gives {
-            match KeyRef::of(key) {
-                Some(key) => {
-                    self.last.insert(key, self.now);
-                    self.within.extend(key.with_ancestors().skip(1).map(|outer| (outer, self.now)));
-                }
-                None => self.everything = self.now,
-            }
+        self.mark_named(footprint);
+        if footprint.gives.contains(&Key::Everything) {
+            self.everything = self.now;
         }
+    }
+
+    /// As [`ChangedKeys::mark`], but only what `footprint` names: [`Key::Everything`] is left as it was.
+    pub(crate) fn mark_named(&mut self, footprint: &'a Footprint) {
+        self.now += 1;
+        for key in footprint.gives.iter().filter_map(KeyRef::of) {
+            self.last.insert(key, self.now);
+            self.within.extend(key.with_ancestors().skip(1).map(|outer| (outer, self.now)));
+        }
+    }
+
+    /// The moment of the last change to anything that `footprint` leans on, as [`ChangedKeys::since`] has it; 0 where nothing
+    /// of it was changed.
+    pub(crate) fn last(&self, footprint: &'a Footprint) -> Moment {
+        let gives = || footprint.gives.iter().filter_map(KeyRef::of);
+        let needs = footprint.needs.iter().filter_map(KeyRef::of);
+        let outer = gives().chain(needs).flat_map(KeyRef::with_ancestors).filter_map(|key| self.last.get(&key));
+        let inner = gives().filter_map(|key| self.within.get(&key));
+        outer.chain(inner).copied().fold(self.everything, Moment::max)
     }
 
     /// Whether anything that `footprint` leans on was changed after `moment`: a key it needs or gives, a path on the way
@@ -115,5 +128,9 @@ mod tests {
         changed.mark(&everything);
         assert_eq!(stale(&changed, after_srv), [1, 1, 1, 1, 1]);
         assert_eq!(stale(&changed, changed.now()), [0, 0, 0, 0, 0]);
+        let mut changed = ChangedKeys::default();
+        changed.mark(&srv);
+        changed.mark(&app);
+        assert_eq!(readers.each_ref().map(|reader| changed.last(reader)), [1, 0, 2, 0, 1]);
     }
 }

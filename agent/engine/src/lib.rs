@@ -31,6 +31,7 @@
 mod caught;
 mod converge;
 mod diary;
+mod doubt;
 mod guard;
 mod item;
 mod journal;

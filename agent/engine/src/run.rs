@@ -4,6 +4,7 @@ use converge_model::report::{Mode, ReportedError};
 use converge_model::{CatalogResource, Change, Changes, Error, Key, Outcome, ResourceReport, Result};
 
 use crate::diary::Diary;
+use crate::doubt::Doubts;
 use crate::item::{Item, build_all, build_orphans};
 use crate::journal::Entry;
 use crate::keys::ChangedKeys;
@@ -48,6 +49,7 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
         stop,
         sightings,
         changed: ChangedKeys::default(),
+        doubts: Doubts::default(),
         blocked: Blocked::new(&order, items.len()),
         outcomes: vec![None; items.len()],
         notifications: Notifications::default(),
@@ -79,6 +81,8 @@ pub(crate) struct Run<'a> {
     pub(crate) items: &'a [Item<'a>],
     pub(crate) sightings: Vec<Sighting>,
     pub(crate) changed: ChangedKeys<'a>,
+    /// What a plan is not sure of.
+    pub(crate) doubts: Doubts<'a>,
     pub(crate) blocked: Blocked<'a>,
     /// How each resource ended, once it did.
     pub(crate) outcomes: Vec<Option<Outcome>>,

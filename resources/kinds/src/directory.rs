@@ -1,13 +1,14 @@
 //! `directory`: a directory, its owner, group and mode, and what may be in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path};
+use std::sync::Arc;
 
 use converge_model::system::files::{Attributes, FileType, Metadata};
 use converge_model::{
-    AbsPath, AccountName, AnyResource, Change, Changes, Declared, Error, ErrorKind, Footprint, Kind, KindSchema, Mode,
-    Properties, Resource, ResourceSpec, Result, Shown, System,
+    AbsPath, AccountName, AnyResource, Change, Changes, Declared, DeclaredPaths, Error, ErrorKind, Footprint, Kind,
+    KindSchema, Mode, Properties, Resource, ResourceSpec, Result, Shown, System,
 };
 
 use crate::ensure::{self, Ensure};
@@ -81,14 +82,18 @@ fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
         return Err(spec.invalid(format!("`{what}` would remove the system itself; declare a directory below {path}")));
     }
     let keep = if properties.purge && !absent { declared_below(&path, spec.declared) } else { BTreeMap::new() };
+    let declared = if keep.is_empty() { Arc::default() } else { spec.declared.all() };
     let ownership =
         Ownership { owner: properties.owner.clone(), group: properties.group.clone(), mode: properties.mode };
-    Ok(Box::new(DirectoryResource { path, properties, ownership, keep }))
+    Ok(Box::new(DirectoryResource { path, properties, ownership, keep, declared }))
 }
+
+/// The names to keep in each directory. One that is not among them is somebody else's, with all that is in it.
+type Keep = BTreeMap<AbsPath, BTreeSet<OsString>>;
 
 /// What to keep: the names declared in the directory, and in each directory below it that is there only because of what is
 /// declared further down.
-fn declared_below(path: &AbsPath, declared: &dyn Declared) -> BTreeMap<AbsPath, BTreeSet<OsString>> {
+fn declared_below(path: &AbsPath, declared: &dyn Declared) -> Keep {
     let mut keep = BTreeMap::new();
     let mut open = vec![path.clone()];
     while let Some(directory) = open.pop() {
@@ -99,11 +104,50 @@ fn declared_below(path: &AbsPath, declared: &dyn Declared) -> BTreeMap<AbsPath, 
     keep
 }
 
+/// Keeps the entry that `names` lead to from `directory` on, and the directories on the way.
+fn add<'n>(keep: &mut Keep, directory: AbsPath, names: impl Iterator<Item = &'n OsStr>) {
+    let mut directory = directory;
+    let mut names = names.peekable();
+    while let Some(name) = names.next() {
+        let Some(kept) = keep.get_mut(&directory) else { return };
+        let is_new = kept.insert(name.to_owned());
+        directory = directory.entry(name);
+        // A directory that is declared itself, or by another, is no way to this one only.
+        if names.peek().is_some() && is_new {
+            keep.insert(directory.clone(), BTreeSet::new());
+        }
+    }
+}
+
+/// Where paths lead once every link on the way is followed.
+struct Ways<'a> {
+    system: &'a dyn System,
+    known: BTreeMap<AbsPath, AbsPath>,
+}
+
+impl Ways<'_> {
+    fn of(&mut self, path: &AbsPath) -> Result<AbsPath> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(path.clone()) };
+        if let Some(known) = self.known.get(path) {
+            return Ok(known.clone());
+        }
+        let mut leads = self.of(&parent)?.entry(name);
+        let files = self.system.files();
+        if files.metadata(&leads)?.is_some_and(|metadata| metadata.file_type == FileType::Symlink) {
+            leads = files.resolve(&leads)?;
+        }
+        self.known.insert(path.clone(), leads.clone());
+        Ok(leads)
+    }
+}
+
 struct DirectoryResource {
     path: AbsPath,
     properties: DirectoryProperties,
     ownership: Ownership,
-    keep: BTreeMap<AbsPath, BTreeSet<OsString>>,
+    keep: Keep,
+    /// All that is declared, where the directory purges.
+    declared: Arc<DeclaredPaths>,
 }
 
 /// What is at the path.
@@ -148,10 +192,22 @@ impl DirectoryResource {
 
     /// The entries that nobody declares. `at` differs from the declared path where a link was followed.
     fn undeclared(&self, system: &dyn System, at: &AbsPath) -> Result<Vec<(AbsPath, FileType)>> {
+        let undeclared = self.not_in(&self.keep, system, at)?;
+        if undeclared.is_empty() {
+            return Ok(undeclared);
+        }
+        match self.keep_through_links(system, at)? {
+            Some(keep) => self.not_in(&keep, system, at),
+            None => Ok(undeclared),
+        }
+    }
+
+    /// The entries that are not to be kept.
+    fn not_in(&self, keep: &Keep, system: &dyn System, at: &AbsPath) -> Result<Vec<(AbsPath, FileType)>> {
         let mut undeclared = Vec::new();
         let mut open = vec![(at.clone(), self.path.clone())];
         while let Some((directory, path)) = open.pop() {
-            let Some(keep) = self.keep.get(&path) else { continue };
+            let Some(keep) = keep.get(&path) else { continue };
             for entry in system.files().list(&directory)? {
                 let (found, declared) = (directory.entry(&entry.name), path.entry(&entry.name));
                 if !keep.contains(&entry.name) {
@@ -163,6 +219,24 @@ impl DirectoryResource {
         }
         undeclared.sort_by(|(left, _), (right, _)| left.cmp(right));
         Ok(undeclared)
+    }
+
+    /// What to keep, with what is declared below a link that leads into the directory; nothing where that is no more.
+    fn keep_through_links(&self, system: &dyn System, at: &AbsPath) -> Result<Option<Keep>> {
+        let mut ways = Ways { system, known: BTreeMap::new() };
+        let at = ways.of(at)?;
+        let mut keep: Option<Keep> = None;
+        for path in self.declared.iter() {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            let leads = ways.of(&parent)?;
+            if leads == parent || !leads.is_within(&at) {
+                continue;
+            }
+            let below = leads.as_path().strip_prefix(at.as_path()).unwrap_or(Path::new(""));
+            let names = below.components().map(Component::as_os_str).chain([name]);
+            add(keep.get_or_insert_with(|| self.keep.clone()), self.path.clone(), names);
+        }
+        Ok(keep.filter(|keep| *keep != self.keep))
     }
 
     fn remove(&self, system: &dyn System, state: &State) -> Result<()> {
@@ -312,8 +386,6 @@ impl Resource for DirectoryResource {
 
 #[cfg(test)]
 mod tests {
-    use converge_model::DeclaredPaths;
-
     use super::*;
 
     #[test]

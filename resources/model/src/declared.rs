@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::kind::Kinds;
@@ -16,6 +17,9 @@ pub trait Declared: fmt::Debug + Sync {
     /// The names declared directly in `directory`: of what is declared there, and of the directories on the way to what
     /// is declared further below.
     fn children(&self, directory: &AbsPath) -> BTreeSet<OsString>;
+
+    /// Every declared path, to be kept: one of them may lead elsewhere once it is there.
+    fn all(&self) -> Arc<DeclaredPaths>;
 }
 
 /// Nothing else is declared.
@@ -29,6 +33,10 @@ impl Declared for NothingDeclared {
 
     fn children(&self, _directory: &AbsPath) -> BTreeSet<OsString> {
         BTreeSet::new()
+    }
+
+    fn all(&self) -> Arc<DeclaredPaths> {
+        Arc::default()
     }
 }
 
@@ -55,6 +63,13 @@ impl DeclaredPaths {
     }
 }
 
+impl DeclaredPaths {
+    /// The paths in order, component by component.
+    pub fn iter(&self) -> impl Iterator<Item = &AbsPath> {
+        self.0.iter()
+    }
+}
+
 impl FromIterator<AbsPath> for DeclaredPaths {
     fn from_iter<I: IntoIterator<Item = AbsPath>>(paths: I) -> Self {
         Self(paths.into_iter().collect())
@@ -64,6 +79,10 @@ impl FromIterator<AbsPath> for DeclaredPaths {
 impl Declared for DeclaredPaths {
     fn is_declared(&self, path: &AbsPath) -> bool {
         self.0.contains(path)
+    }
+
+    fn all(&self) -> Arc<DeclaredPaths> {
+        Arc::new(self.clone())
     }
 
     /// Paths are ordered component by component, so that all below a directory follow it without a gap.

@@ -217,3 +217,23 @@ proptest! {
         holds(&world, &catalog)?;
     }
 }
+
+/// A guard that is decided too early may skip what another resource leans on: then the plan is not sure of that one either.
+#[test]
+fn the_doubt_of_a_guard_reaches_what_leans_on_the_resource() {
+    let machine = MemoryMachine::debian();
+    machine.command("note *", Script::exits(0)).command("test *", Script::exits(1));
+    let world = World::new(machine);
+    let catalog = catalog([
+        declare("execute[note it]"),
+        declare("directory[/srv/www]").only_if("test -f /there"),
+        file("/srv/www/index", "x"),
+        file("/etc/other", "x"),
+    ]);
+    let planned = plan(&world, &catalog);
+    let unsure = |at: usize| {
+        planned.resources[at].assumptions.iter().any(|text| text.contains("a guard of directory[/srv/www]"))
+    };
+    assert_eq!(planned.resources[1].outcome, Outcome::Skipped, "{}", words(&planned));
+    assert_eq!([unsure(2), unsure(3)], [true, false], "{}", words(&planned));
+}

@@ -168,6 +168,27 @@ fn link_rows() -> Vec<Row> {
             ],
             &["/srv/a file root:root 0644 \"a\"", "/srv/b is /srv/a"],
         ),
+        // What is declared below a link is kept where it leads, and the directories on the way to it.
+        Row {
+            gone: &["/srv/dir/stray"],
+            ..row(
+                &[
+                    ("directory[/srv/dir]", "purge = true"),
+                    ("link[/srv/l]", "to = 'dir'"),
+                    ("directory[/srv/l/way]", ""),
+                    ("file[/srv/l/way/file]", "content = 'x'"),
+                ],
+                vec![
+                    ("a link and strays", {
+                        debian(|m| {
+                            m.symlink("/srv/l", "dir").file("/srv/dir/stray", "x").file("/srv/dir/way/file", "x")
+                        })
+                    }),
+                    ("nothing", debian(|m| m)),
+                ],
+                &["/srv/dir/way/file file root:root 0644 \"x\""],
+            )
+        },
         Row {
             gone: &["/srv/current"],
             ..row(
