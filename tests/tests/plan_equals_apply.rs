@@ -2,6 +2,7 @@
 //!
 //! The recipes and machines of a seed are always the same. A failure shows the smallest that fails, and the seed;
 //! `CONVERGE_SEED` tries another than the usual ones, `CONVERGE_CASES` more of each.
+#![allow(clippy::panic, reason = "helpers of tests fail as tests do")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
