@@ -166,7 +166,9 @@ pub(crate) enum Command {
     /// Make this machine a node of a store.
     Enroll(EnrollArgs),
     /// List the nodes of the store.
-    Nodes(StoreAccess),
+    Nodes(NodesArgs),
+    /// Show, change or forget a node of the store.
+    Node(NodeArgs),
     /// List reports, or show one.
     Report(ReportArgs),
     /// Say where a resource and its values come from.
@@ -227,6 +229,84 @@ pub(crate) struct StoreAccess {
     /// The file that holds the operator token [default: ~/.config/converge/operator.token, or that of a store on this machine].
     #[arg(long, value_name = "FILE", env = "CONVERGE_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
+}
+
+/// `converge nodes`
+#[derive(Debug, Args)]
+pub(crate) struct NodesArgs {
+    /// Only nodes of this policy.
+    #[arg(long)]
+    pub policy: Option<String>,
+
+    /// Only nodes of this group.
+    #[arg(long)]
+    pub group: Option<String>,
+
+    /// Only nodes with this tag.
+    #[arg(long)]
+    pub tag: Option<String>,
+
+    /// Only nodes in this state: good, silent, never-ran, failing, behind, drifted, pending.
+    #[arg(long)]
+    pub state: Option<String>,
+
+    /// Only nodes for which this is true: `facts.os.id == "debian" and "edge" in node.tags`.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub r#where: Option<String>,
+
+    /// The store.
+    #[command(flatten)]
+    pub access: StoreAccess,
+}
+
+/// `converge node`
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: NodeAction,
+
+    /// The store.
+    #[command(flatten)]
+    pub access: StoreAccess,
+}
+
+/// What to do with a node.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeAction {
+    /// Show all that the store knows of it, its facts with --json.
+    Show {
+        /// The node.
+        name: String,
+    },
+    /// Set attributes for this node alone, or move it to another group or policy.
+    Set {
+        /// The node.
+        name: String,
+        /// `cookbook.attribute=VALUE`, the value as JSON or plain text; `cookbook.attribute=` takes it back.
+        values: Vec<String>,
+        /// Its group from now on.
+        #[arg(long)]
+        group: Option<String>,
+        /// Its policy from now on.
+        #[arg(long)]
+        policy: Option<String>,
+    },
+    /// Give it tags, or take some away.
+    Tag {
+        /// The node.
+        name: String,
+        /// Tags that it gets.
+        add: Vec<String>,
+        /// A tag that it loses.
+        #[arg(long, value_name = "TAG")]
+        remove: Vec<String>,
+    },
+    /// Forget it and its reports; it can enrol anew.
+    Forget {
+        /// The node.
+        name: String,
+    },
 }
 
 /// `converge publish`

@@ -13,7 +13,7 @@ use crate::repository;
 use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Report, Result, RunId, Value};
 use converge_protocol::{
     Assignment, EnrollRequest, EnrollResponse, GroupAssignment, JoinToken, JoinTokenRequest, Manifest, MissingBlobs,
-    NodeView, Page, Problem, ReportFilter, ReportSummary, RevisionView, limits,
+    NodeChange, NodeFilter, NodePage, NodeView, Page, Problem, ReportFilter, ReportSummary, RevisionView, limits,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
@@ -253,14 +253,42 @@ impl StoreClient {
         self.exchange("make a join token at", Method::POST, "/v1/tokens", Some(request))
     }
 
-    /// All nodes.
-    pub(crate) fn nodes(&self) -> Result<Vec<NodeView>> {
+    /// All nodes that a filter means, and for how many that could not be told.
+    pub(crate) fn nodes(&self, filter: &NodeFilter) -> Result<NodePage> {
         let operation = "list nodes at";
-        let page = |after: Option<&str>| {
-            let path = format!("/v1/nodes?after={}", after.unwrap_or_default());
-            self.exchange::<(), Page<NodeView>>(operation, Method::GET, &path, None)
-        };
-        self.pages(operation, page).gather(usize::MAX)
+        let mut filter = filter.clone();
+        let mut all = NodePage { items: Vec::new(), next: None, undecided: 0, reason: None };
+        loop {
+            let request = self.request(Method::GET, "/v1/nodes").query(&filter).timeout(ANSWER);
+            let page: NodePage = self.unless(Cancel::is_now, operation, async {
+                let response = self.send(operation, request).await?;
+                self.document(operation, response).await
+            })?;
+            all.items.extend(page.items);
+            all.undecided += page.undecided;
+            all.reason = all.reason.or(page.reason);
+            match page.next {
+                None => return Ok(all),
+                // A filter may let through nothing of a page; but each leads further, by name.
+                Some(next) if next > filter.after => filter.after = next,
+                Some(_) => return Err(self.rubbish(operation, "its pages lead nowhere".to_owned())),
+            }
+        }
+    }
+
+    /// One node.
+    pub(crate) fn node(&self, name: &str) -> Result<NodeView> {
+        self.exchange::<(), _>("get a node from", Method::GET, &node_path(name)?, None)
+    }
+
+    /// Changes what is kept of a node.
+    pub(crate) fn change_node(&self, name: &str, change: &NodeChange) -> Result<NodeView> {
+        self.exchange("change a node at", Method::PATCH, &node_path(name)?, Some(change))
+    }
+
+    /// Forgets a node.
+    pub(crate) fn forget_node(&self, name: &str) -> Result<()> {
+        self.command("forget a node at", Method::DELETE, &node_path(name)?, &())
     }
 
     /// The newest `wanted` summaries of reports that `filter` lets through, newest first.
@@ -416,6 +444,13 @@ impl StoreClient {
         };
         Error { hint, ..Error::new(kind, operation, &self.base, cause) }
     }
+}
+
+/// The path of a node, whose name must not lead anywhere else.
+fn node_path(name: &str) -> Result<String> {
+    limits::check_name("node", name)
+        .map_err(|cause| Error::new(ErrorKind::Invalid, "use", "the node's name", cause))?;
+    Ok(format!("/v1/nodes/{name}"))
 }
 
 /// How long a blob may take.

@@ -67,6 +67,7 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
         Some(Command::Token(args)) => commands::token::run(args, console),
         Some(Command::Enroll(args)) => commands::enroll::run(args, common, console),
         Some(Command::Nodes(args)) => commands::nodes::run(args, console),
+        Some(Command::Node(args)) => commands::node::run(args, console),
         Some(Command::Report(args)) => commands::report::run(args, common, console),
         Some(Command::Why(args)) => commands::why::run(args, common, console),
         Some(Command::Facts) => commands::facts::run(common, console),

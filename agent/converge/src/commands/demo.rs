@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use converge_model::{Error, ErrorKind, Outcome as ResourceOutcome, Report, Result};
 use converge_protocol::JoinTokenRequest;
+use converge_protocol::NodeFilter;
 use converge_store::{Store, StoreOptions};
 use converge_system::linux::{durable, facts};
 
@@ -73,7 +74,7 @@ fn show(place: &Place, args: &DemoArgs, common: &CommonArgs, console: Console) -
     console.note(report::summary(&second));
 
     heading(console, "What the store knows");
-    console.note(super::nodes::text(&store.client.nodes()?));
+    console.note(super::nodes::text(&store.client.nodes(&NodeFilter::default())?.items));
     say_where_to_look(place, &second, console);
     console.result(&[&plan, &first, &second], |_| String::new())?;
     if first.conclusion.is_success() && second.conclusion.is_success() {

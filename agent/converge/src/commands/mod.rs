@@ -6,6 +6,7 @@ pub(crate) mod demo;
 pub(crate) mod enroll;
 pub(crate) mod facts;
 pub(crate) mod init;
+pub(crate) mod node;
 pub(crate) mod nodes;
 pub(crate) mod plan;
 pub(crate) mod publish;

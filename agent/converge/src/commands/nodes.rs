@@ -1,20 +1,42 @@
 //! `converge nodes`: the nodes of the store, on their separate axes: heard of, converged, up to date with the policy.
 
 use converge_model::Clock;
-use converge_protocol::NodeView;
+use converge_protocol::{NodeFilter, NodeView};
 
 use crate::access;
-use crate::cli::StoreAccess;
+use crate::cli::NodesArgs;
 use crate::clock::MachineClock;
 use crate::console::table::table;
 use crate::console::words::{ago, counts};
 use crate::console::{BAD, Console, GOOD, NOTE, styled};
 use crate::failure::Outcome;
 
-/// Lists the nodes.
-pub(crate) fn run(args: &StoreAccess, console: Console) -> Outcome {
-    let nodes = access::operator(args, None)?.nodes()?;
-    console.result(&nodes, |nodes| text(nodes))
+/// Lists the nodes that the flags mean.
+pub(crate) fn run(args: &NodesArgs, console: Console) -> Outcome {
+    let filter = NodeFilter {
+        policy: args.policy.clone(),
+        group: args.group.clone(),
+        tag: args.tag.clone(),
+        state: args.state.clone(),
+        expression: args.r#where.clone(),
+        ..NodeFilter::default()
+    };
+    let found = access::operator(&args.access, None)?.nodes(&filter)?;
+    if let Some(reason) = &found.reason {
+        // Also where results are JSON: a node of which it cannot be told is not one that is not meant.
+        tracing::warn!("of {} nodes it could not be told whether they are meant ({reason})", found.undecided);
+    }
+    let is_all = filter == NodeFilter::default();
+    console.result(
+        &found.items,
+        |nodes| if nodes.is_empty() && !is_all { "no such nodes".to_owned() } else { text(nodes) },
+    )
+}
+
+/// What is not as it should be with a node, or that all is well.
+pub(crate) fn state(node: &NodeView) -> String {
+    let words: Vec<&str> = node.conditions.iter().map(|condition| condition.word()).collect();
+    if words.is_empty() { styled(GOOD, "good") } else { styled(BAD, words.join(", ")) }
 }
 
 /// The nodes as a table.
@@ -31,6 +53,7 @@ pub(crate) fn text(nodes: &[NodeView]) -> String {
         );
         vec![
             node.name.clone(),
+            state(node),
             node.policy.clone(),
             node.group.clone(),
             contact,
@@ -39,11 +62,11 @@ pub(crate) fn text(nodes: &[NodeView]) -> String {
             node.last_run.as_ref().map(|run| counts(&run.counts)).unwrap_or_default(),
         ]
     });
-    table(&["node", "policy", "group", "contact", "last run", "revision", "resources"], rows)
+    table(&["node", "state", "policy", "group", "contact", "last run", "revision", "resources"], rows)
 }
 
 /// The revision it ran, against the one it should run.
-fn revision(node: &NodeView) -> String {
+pub(crate) fn revision(node: &NodeView) -> String {
     match (node.run_revision, node.wanted_revision) {
         (Some(run), Some(wanted)) if run == wanted => styled(GOOD, run),
         (Some(run), Some(wanted)) => styled(NOTE, format_args!("{run}, wanted {wanted}")),
