@@ -8,17 +8,21 @@
 //!
 //! # Current limitations
 //!
-//! - It listens on loopback only, without TLS, and knows one operator; trust, roles and the audit log are the next step.
+//! - It knows one operator; roles and the audit log are the next step.
 //! - Blobs that no revision needs are kept, and so are all reports.
 //! - There are no pages for a browser yet.
 
+mod access;
 mod admission;
 mod app;
 mod blobs;
 mod error;
+mod files;
 mod http;
 mod metrics;
 mod persistence;
+mod server;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,18 +30,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use converge_model::Clock;
-use converge_model::{Error, ErrorKind, Result};
+use converge_model::{Digest, Error, ErrorKind, Result};
+use tokio_rustls::TlsAcceptor;
+
+use error::StoreError;
+
+pub use access::Access;
+pub use tls::{BroughtCertificate, TlsOptions};
 
 /// How long requests that are under way may take when the store goes down.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
+/// How often the store looks whether its certificate grows old, or its files changed.
+const LOOK_AT_CERTIFICATE: Duration = Duration::from_secs(5);
 
 /// Where a store keeps everything, and where it listens.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// The data directory: database, blobs, the operator's token.
+    /// The data directory: database, blobs, the authority, the first operator's access.
     pub data: PathBuf,
-    /// The address; loopback, until there is TLS.
+    /// The address.
     pub listen: SocketAddr,
+    /// What it proves itself with.
+    pub tls: TlsOptions,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -45,41 +59,69 @@ pub struct StoreOptions {
 /// A store that is ready to serve: its database is migrated, and its address is bound.
 pub struct Store {
     listener: tokio::net::TcpListener,
+    address: String,
+    tls: Arc<tls::Tls>,
     app: Arc<app::App>,
-    token_file: PathBuf,
+    access_file: PathBuf,
+}
+
+/// Tells a store that serves to look at its certificate now.
+#[derive(Clone)]
+pub struct Reload(Arc<tls::Tls>);
+
+impl Reload {
+    /// Shows a new certificate from now on. Connections that are open go on with theirs.
+    ///
+    /// # Errors
+    /// Where the files that were brought hold no good one: the one in use stays.
+    pub fn now(&self) -> Result<()> {
+        self.0.renew(true).map(drop)
+    }
 }
 
 impl Store {
     /// Opens the data directory, making it where it is not there, and binds the address. Must be called on a runtime.
     ///
     /// # Errors
-    /// Where the address is not loopback or not free, the data directory cannot be used, or its database is newer than
-    /// this software.
+    /// Where the address is not free, the data directory or the certificate cannot be used, or the database is newer
+    /// than this software.
     pub async fn open(options: &StoreOptions) -> Result<Self> {
-        if !options.listen.ip().is_loopback() {
-            let cause = "a store without TLS listens on loopback only";
-            return Err(Error::new(ErrorKind::Invalid, "listen on", options.listen, cause)
-                .with_hint("listen on 127.0.0.1 or [::1]; reach it from elsewhere through an SSH tunnel"));
-        }
         let app = app::App::open(&options.data, options.clock.clone())?;
+        let tls = tls::Tls::open(&options.data, options.listen, &options.tls, options.clock.clone())?;
         let listener = tokio::net::TcpListener::bind(options.listen).await;
         let listener = listener.map_err(|error| {
             Error::io("listen on", options.listen, &error).with_hint("is another store running there? Give --listen")
         })?;
-        Ok(Self { listener, app: Arc::new(app), token_file: token_file(&options.data) })
+        let listens = listener.local_addr().map_err(|error| Error::io("ask for", "the store's address", &error))?;
+        let address = tls::public_address(listens, &options.tls.names);
+        let access_file = access_file(&options.data);
+        app.keep_access(&access_file, &address, tls.pin()).map_err(|error| match error {
+            StoreError::Trouble(error) => error,
+            StoreError::Refused(problem) => {
+                Error::new(ErrorKind::Failed, "write", access_file.display(), problem.detail.unwrap_or(problem.title))
+            }
+        })?;
+        Ok(Self { listener, address, tls: Arc::new(tls), app: Arc::new(app), access_file })
     }
 
-    /// Where it listens; tells the port where 0 was asked for.
-    ///
-    /// # Errors
-    /// Where the operating system does not say.
-    pub fn address(&self) -> Result<SocketAddr> {
-        self.listener.local_addr().map_err(|error| Error::io("ask for", "the store's address", &error))
+    /// The address under which clients reach it: `https://127.0.0.1:8600`. Tells the port where 0 was asked for.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
-    /// The file that holds the operator's token.
-    pub fn token_file(&self) -> &Path {
-        &self.token_file
+    /// The digest of the certificate that clients pin; nothing where they trust whom their system trusts.
+    pub fn pin(&self) -> Option<Digest> {
+        self.tls.pin()
+    }
+
+    /// With this, its certificate is renewed while it serves.
+    pub fn reload(&self) -> Reload {
+        Reload(self.tls.clone())
+    }
+
+    /// The file that gives its first operator access.
+    pub fn access_file(&self) -> &Path {
+        &self.access_file
     }
 
     /// Serves until `shutdown` is ready, then answers what is under way, and returns: within ten seconds.
@@ -102,15 +144,36 @@ impl Store {
                 std::future::pending::<()>().await;
             }
         };
-        let served = axum::serve(self.listener, http::router(self.app)).with_graceful_shutdown(shutdown);
+        let acceptor = TlsAcceptor::from(self.tls.server_config()?);
+        let router = http::router(self.app);
         tokio::select! {
-            served = served.into_future() => served.map_err(|error| Error::io("serve", "the store", &error)),
-            () = patience => Ok(()),
+            () = server::serve(self.listener, acceptor, router, shutdown) => {}
+            () = patience => {}
+            () = keep_certificate_fresh(self.tls) => {}
+        }
+        Ok(())
+    }
+}
+
+/// Renews the certificate when it is time, for as long as it is polled.
+async fn keep_certificate_fresh(tls: Arc<tls::Tls>) {
+    let mut said = None;
+    loop {
+        tokio::time::sleep(LOOK_AT_CERTIFICATE).await;
+        let look = tls.clone();
+        let looked = tokio::task::spawn_blocking(move || look.renew(false)).await;
+        match looked {
+            Ok(Ok(true)) => tracing::info!("a new certificate is in use"),
+            Ok(Err(error)) if said.as_ref() != Some(&error.to_string()) => {
+                tracing::error!("{error}; the certificate in use stays");
+                said = Some(error.to_string());
+            }
+            _ => {}
         }
     }
 }
 
-/// Where the operator's token of the store in `data` is.
-pub fn token_file(data: &Path) -> PathBuf {
-    data.join("operator.token")
+/// Where the access of the first operator of the store in `data` is.
+pub fn access_file(data: &Path) -> PathBuf {
+    data.join("access.json")
 }

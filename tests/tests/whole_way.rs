@@ -132,7 +132,7 @@ title = "by group"
 /// A policy repository on the machine, and a store that serves it.
 fn publish_first_revision(site: &Site) -> Result<()> {
     for (path, text) in [
-        ("converge.toml", "store = \"http://127.0.0.1:8600\"\n"),
+        ("converge.toml", "store = \"https://127.0.0.1:8600\"\n"),
         ("cookbooks/web/cookbook.toml", COOKBOOK),
         ("cookbooks/web/recipes/default.toml", RECIPE),
         ("cookbooks/web/templates/index.html.j2", "{{ attr.web.title }} on {{ node.name }}\n"),

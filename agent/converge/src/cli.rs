@@ -222,13 +222,13 @@ pub(crate) struct SchemaArgs {
 /// How to reach the store as an operator.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct StoreAccess {
-    /// The store's address [default: converge.toml's, or http://127.0.0.1:8600].
+    /// The store's address [default: converge.toml's, or what the access file says].
     #[arg(long, value_name = "URL", env = "CONVERGE_STORE")]
     pub store: Option<String>,
 
-    /// The file that holds the operator token [default: ~/.config/converge/operator.token, or that of a store on this machine].
-    #[arg(long, value_name = "FILE", env = "CONVERGE_TOKEN_FILE")]
-    pub token_file: Option<PathBuf>,
+    /// The file that gives access to the store [default: ~/.config/converge/access.json, or that of a store on this machine].
+    #[arg(long, value_name = "FILE", env = "CONVERGE_ACCESS_FILE")]
+    pub access_file: Option<PathBuf>,
 }
 
 /// `converge nodes`
@@ -332,9 +332,27 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "DIR", default_value = "/var/lib/converge-store")]
     pub data: PathBuf,
 
-    /// Where it listens: loopback only.
+    /// Where it listens; 0.0.0.0:8600 is everywhere.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8600")]
     pub listen: std::net::SocketAddr,
+
+    /// A name or address that nodes reach it under; the first one goes into join strings [default: where it listens, or
+    /// this machine's host name].
+    #[arg(long = "name", value_name = "NAME")]
+    pub names: Vec<String>,
+
+    /// A certificate with what leads up to its authority, instead of one that the store makes itself; read again when it
+    /// changes, and on SIGHUP.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub certificate: Option<PathBuf>,
+
+    /// The certificate's key.
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub key: Option<PathBuf>,
+
+    /// The certificate of that authority, which nodes shall trust alone [default: nodes trust whom their system trusts].
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    pub authority: Option<PathBuf>,
 }
 
 /// `converge token`

@@ -5,11 +5,11 @@
 
 mod pages;
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::repository;
+use crate::tls::{Trust, not_the_store};
 use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Report, Result, RunId, Value};
 use converge_protocol::{
     Assignment, EnrollRequest, EnrollResponse, GroupAssignment, JoinToken, JoinTokenRequest, Manifest, MissingBlobs,
@@ -89,6 +89,7 @@ impl BlobBytes<'_> {
 /// A connection to a store.
 pub(crate) struct StoreClient {
     base: String,
+    trust: Trust,
     token: Option<String>,
     http: reqwest::Client,
     /// For what is sent at length: the store says nothing meanwhile, and that is no silence.
@@ -98,28 +99,25 @@ pub(crate) struct StoreClient {
 }
 
 impl StoreClient {
-    /// A client of the store at `base` (`http://127.0.0.1:8600`) that authorizes itself with `token`.
+    /// A client of the store at `base` (`https://store.example:8600`), believed to be it by `trust`, that authorizes itself
+    /// with `token`.
     ///
     /// # Errors
     /// Where `base` is not a URL of a store, or the process cannot have a runtime.
-    pub(crate) fn new(base: &str, token: Option<String>) -> Result<Self> {
+    pub(crate) fn new(base: &str, trust: Trust, token: Option<String>) -> Result<Self> {
         let wrong = |cause: String| {
             Error::new(ErrorKind::Invalid, "use", format!("the store `{base}`"), cause)
-                .with_hint("give an address such as http://127.0.0.1:8600")
+                .with_hint("give an address such as https://store.example:8600")
         };
         let url = reqwest::Url::parse(base).map_err(|error| wrong(error.to_string()))?;
-        if url.scheme() != "http" || url.host_str().is_none() {
-            return Err(wrong("it must begin with http:// and name a host".to_owned()));
+        if url.scheme() != "https" || url.host_str().is_none() {
+            return Err(wrong("it must begin with https:// and name a host".to_owned()));
         }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-        if !is_here {
-            let cause = "it is on another machine, and what is sent there could be read on the way".to_owned();
-            return Err(wrong(cause).with_hint("reach it through an SSH tunnel: ssh -L 8600:127.0.0.1:8600 STORE"));
-        }
+        let tls = trust.client_config()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let settings = || {
             reqwest::Client::builder()
+                .tls_backend_preconfigured(tls.clone())
                 .connect_timeout(CONNECT)
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
@@ -129,6 +127,7 @@ impl StoreClient {
         let uploads = settings().build();
         Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
+            trust,
             token,
             cancel: Cancel::new(),
             http: http.map_err(|error| wrong(error.to_string()))?,
@@ -147,6 +146,11 @@ impl StoreClient {
     /// The store's address.
     pub(crate) fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Whom it believes to be the store.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust
     }
 
     /// Becomes a node.
@@ -406,6 +410,10 @@ impl StoreClient {
 
     /// The store did not answer, or stopped in the middle.
     fn broken(&self, operation: &str, error: &reqwest::Error) -> Error {
+        if let Some(cause) = not_the_store(error) {
+            let hint = "somebody else may be answering for the store; where the store is a new one, enrol again at it";
+            return Error::new(ErrorKind::Denied, operation, &self.base, cause).with_hint(hint);
+        }
         let mut cause = error.without_url_text();
         if error.is_timeout() {
             cause = format!("no answer in time ({cause})");
@@ -433,7 +441,7 @@ impl StoreClient {
                 Some(format!("it sends elsewhere ({place}): give the store's own address, and no proxy's before it"))
             }
             (StatusCode::UNAUTHORIZED, _) => {
-                Some("it does not know this token: enrol again, or give the right --token-file".to_owned())
+                Some("it does not know this token: enrol again, or give the right --access-file".to_owned())
             }
             _ if status.is_server_error() => Some("look at the store's log".to_owned()),
             _ => None,

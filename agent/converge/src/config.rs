@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use converge_model::{Error, ErrorKind, Result, Span};
+use converge_model::{Digest, Error, ErrorKind, Result, Span};
 use converge_system::linux::durable;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,9 @@ pub(crate) struct NodeIdentity {
     pub name: String,
     /// What it authorizes itself with.
     pub token: String,
+    /// The digest of the certificate of the store's authority; without it, whom the system trusts is believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Digest>,
 }
 
 impl std::fmt::Debug for NodeIdentity {

@@ -4,7 +4,7 @@
 //!
 //! # Current limitations
 //!
-//! - The store is reached on loopback, without TLS; revisions are not signed.
+//! - Revisions are not signed.
 //! - The daemon has no watchdog, and all nodes of an interval check in when they started.
 
 mod access;
@@ -20,6 +20,7 @@ mod git;
 mod repository;
 mod run;
 mod state;
+mod tls;
 
 use std::process::ExitCode;
 

@@ -10,18 +10,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use converge_model::{Clock, Digest, Error, Result, Timestamp};
+use converge_model::{Clock, Digest, Result, Timestamp};
 use converge_protocol::limits::check_name;
 use converge_protocol::{Assignment, EnrollRequest, EnrollResponse};
 
 use crate::admission::{Admission, Turn};
 use crate::blobs::Blobs;
 use crate::error::{StoreError, StoreResult};
+use crate::files::{lock, private_directory};
 use crate::metrics::Metrics;
 use crate::persistence::{Database, KnownNode, NewNode};
 
 pub(crate) use tokens::Token;
-use tokens::lock;
 
 /// A contact is written down when the last one is older than this: an unchanged check-in costs no write.
 const CONTACT_MILLIS: u64 = 60_000;
@@ -39,13 +39,13 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Opens the data directory; at the first start makes the operator's token.
+    /// Opens the data directory.
     pub(crate) fn open(data: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        tokens::private_directory(data)?;
+        private_directory(data)?;
         let lock = lock(&data.join("lock"))?;
         let blobs = Blobs::open(&data.join("blobs"))?;
         let database = Database::open(&data.join("store.db"))?;
-        let app = Self {
+        Ok(Self {
             database,
             blobs,
             clock,
@@ -53,14 +53,7 @@ impl App {
             admission: Admission::new(),
             metrics: Metrics::new(),
             _lock: lock,
-        };
-        app.make_operator_token(&crate::token_file(data)).map_err(|error| match error {
-            StoreError::Trouble(error) => error,
-            StoreError::Refused(problem) => {
-                Error::new(converge_model::ErrorKind::Failed, "open", data.display(), problem.title)
-            }
-        })?;
-        Ok(app)
+        })
     }
 
     /// Answers every held request now: the store is going down.

@@ -1,17 +1,15 @@
 //! Tokens: 256 random bits that only their holder knows; the store keeps their hash.
-#![expect(clippy::disallowed_methods, reason = "the operator's token file in the store's own data directory")]
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use converge_model::{Digest, Error, ErrorKind, Result, Timestamp};
+use converge_model::{Digest, Timestamp};
 use converge_protocol::limits::check_name;
 use converge_protocol::{JoinToken, JoinTokenRequest};
 
 use super::App;
+use crate::access::Access;
 use crate::error::{StoreError, StoreResult};
+use crate::files::{read, write_with_mode};
 use crate::persistence::{JoinScope, NewJoinToken};
 
 /// A token that was just made.
@@ -47,7 +45,7 @@ impl App {
         if self.database.is_operator(&Token::hash_of(token))? {
             Ok(())
         } else {
-            Err(StoreError::unauthorized("this needs the operator's token; give its file with --token-file"))
+            Err(StoreError::unauthorized("this needs the operator's token; give its access file with --access-file"))
         }
     }
 
@@ -69,47 +67,24 @@ impl App {
         Ok(JoinToken { token: token.reveal(), expires })
     }
 
-    /// Makes the operator's token where the database knows none, or its file is gone.
-    pub(super) fn make_operator_token(&self, file: &Path) -> StoreResult<()> {
-        if self.database.has_operator()? && file.exists() {
-            return Ok(());
+    /// Keeps the first operator's access in `file`: makes its token where the database knows none or the file is gone, and
+    /// writes where the store is now.
+    pub(crate) fn keep_access(&self, file: &Path, address: &str, authority: Option<Digest>) -> StoreResult<()> {
+        let kept: Option<Access> = read(file)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let token = match &kept {
+            Some(kept) if self.database.is_operator(&Token::hash_of(&kept.token))? => kept.token.clone(),
+            _ => {
+                let token = Token::new()?;
+                self.database.set_operator(&token.hash(), self.now())?;
+                token.reveal()
+            }
+        };
+        let access = Access { store: address.to_owned(), authority, token };
+        if kept.as_ref() != Some(&access) {
+            let text = serde_json::to_vec_pretty(&access);
+            let text = text.map_err(|error| StoreError::trouble("write", "an access file", error))?;
+            write_with_mode(file, &text, 0o600)?;
         }
-        let token = Token::new()?;
-        self.database.set_operator(&token.hash(), self.now())?;
-        write_private(file, &format!("{}\n", token.reveal()))?;
         Ok(())
     }
-}
-
-/// Makes a directory that only its owner enters, where it is not there.
-pub(super) fn private_directory(path: &Path) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| Error::io("make", path.display(), &error))
-}
-
-/// Takes a data directory for this process.
-pub(super) fn lock(path: &Path) -> Result<File> {
-    let trouble = |error: std::io::Error| Error::io("lock", path.display(), &error);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(trouble)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let cause = "another store runs on this data directory";
-            Err(Error::new(ErrorKind::Busy, "lock", path.display(), cause)
-                .with_hint("stop that one first, or give this one a directory of its own with --data"))
-        }
-        Err(TryLockError::Error(error)) => Err(trouble(error)),
-    }
-}
-
-/// Writes a file that only its owner reads, in one step.
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    let new = path.with_extension("new");
-    let written = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    written().map_err(|error| Error::io("write", path.display(), &error))
 }

@@ -22,13 +22,6 @@ pub(crate) struct JoinScope {
 }
 
 impl Database {
-    /// Whether there is an operator's token yet.
-    pub(crate) fn has_operator(&self) -> StoreResult<bool> {
-        self.read("has operator", |db| {
-            db.query_row("SELECT EXISTS (SELECT 1 FROM operator_token)", [], |row| row.get(0))
-        })
-    }
-
     /// Whether the token with this hash is an operator's.
     pub(crate) fn is_operator(&self, hash: &Digest) -> StoreResult<bool> {
         self.read_one("find operator", |db| {

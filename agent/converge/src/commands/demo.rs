@@ -10,11 +10,12 @@ use std::time::Duration;
 use converge_model::{Error, ErrorKind, Outcome as ResourceOutcome, Report, Result};
 use converge_protocol::JoinTokenRequest;
 use converge_protocol::NodeFilter;
-use converge_store::{Store, StoreOptions};
+use converge_store::{Store, StoreOptions, TlsOptions};
 use converge_system::linux::{durable, facts};
 
 use super::compile::Compilation;
 use super::{enroll, publish};
+use crate::access;
 use crate::cli::{CommonArgs, DemoArgs};
 use crate::client::StoreClient;
 use crate::clock::MachineClock;
@@ -132,7 +133,8 @@ impl Place {
     fn enroll(&self, store: &StoreClient) -> Outcome<String> {
         let config = ConfigDir::new(&self.config_dir());
         if let Some(identity) = config.node()? {
-            let identity = NodeIdentity { store: store.base().to_owned(), ..identity };
+            let authority = store.trust().pin();
+            let identity = NodeIdentity { store: store.base().to_owned(), authority, ..identity };
             config.write_node(&identity)?;
             return Ok(identity.name);
         }
@@ -142,7 +144,7 @@ impl Place {
             uses: Some(1),
             valid_seconds: Some(600),
         })?;
-        let join = enroll::join_string(store.base(), &token.token);
+        let join = enroll::join_string(store.base(), store.trust(), &token.token);
         Ok(enroll::enroll(&config, &join, &facts::hostname()?)?.name)
     }
 }
@@ -191,15 +193,17 @@ impl RunningStore {
         let options = StoreOptions {
             data: data.to_owned(),
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
+            tls: TlsOptions::default(),
             clock: Arc::new(MachineClock),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|error| Error::io("start", "the store's runtime", &error))?;
         let store = runtime.block_on(Store::open(&options))?;
-        let base = format!("http://{}", store.address()?);
-        let token = durable::read(store.token_file(), 4096)?.unwrap_or_default();
-        let token = String::from_utf8_lossy(&token).trim().to_owned();
+        let access = access::read(store.access_file())?.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "read", store.access_file().display(), "the store wrote none")
+        })?;
         runtime.spawn(store.serve(std::future::pending()));
-        Ok(Self { client: StoreClient::new(&base, Some(token))?, _runtime: runtime })
+        let client = StoreClient::new(&access.store, access.authority.into(), Some(access.token))?;
+        Ok(Self { client, _runtime: runtime })
     }
 }

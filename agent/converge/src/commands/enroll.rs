@@ -12,10 +12,11 @@ use crate::client::StoreClient;
 use crate::config::{ConfigDir, NodeIdentity};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
+use crate::tls::Trust;
 
-/// The join string of a store and a token: `http://127.0.0.1:8600#TOKEN`.
-pub(crate) fn join_string(store: &str, token: &str) -> String {
-    format!("{store}#{token}")
+/// The join string of a store, its authority and a token: `https://127.0.0.1:8600#TOKEN#AUTHORITY`.
+pub(crate) fn join_string(store: &str, trust: Trust, token: &str) -> String {
+    trust.pin().map_or_else(|| format!("{store}#{token}"), |authority| format!("{store}#{token}#{authority}"))
 }
 
 /// What enrolling came to.
@@ -59,11 +60,19 @@ pub(crate) fn enroll(config: &ConfigDir, join: &str, name: &str) -> Outcome<Enro
         return Err(Failure::input("use", "the join string", "it is not one: an address, `#` and a token")
             .with_hint("pass what `converge token` printed, in quotes"));
     };
-    let client = StoreClient::new(store, None)?;
+    let (token, authority) = match token.split_once('#') {
+        Some((token, authority)) => {
+            let authority =
+                authority.parse().map_err(|cause: String| Failure::input("use", "the join string", cause))?;
+            (token, Some(authority))
+        }
+        None => (token, None),
+    };
+    let client = StoreClient::new(store, authority.into(), None)?;
     // Who is this node already may stay it under the same name. A node.toml that cannot be read proves nothing.
     let previous = config.node().ok().flatten().filter(|node| node.name == name).map(|node| node.token);
     let answer = client.enroll(&EnrollRequest { token: token.to_owned(), name: name.to_owned(), previous })?;
-    let identity = NodeIdentity { store: store.to_owned(), name: answer.name.clone(), token: answer.token };
+    let identity = NodeIdentity { store: store.to_owned(), name: answer.name.clone(), token: answer.token, authority };
     config.write_node(&identity)?;
     Ok(Enrolled { name: answer.name, policy: answer.policy, group: answer.group, store: store.to_owned() })
 }

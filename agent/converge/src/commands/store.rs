@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use converge_model::{Error, Result};
-use converge_store::{Store, StoreOptions};
-use tokio::signal::unix::{SignalKind, signal};
+use converge_store::{BroughtCertificate, Reload, Store, StoreOptions, TlsOptions};
+use converge_system::linux::facts;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::StoreArgs;
 use crate::clock::MachineClock;
@@ -13,7 +14,18 @@ use crate::failure::Outcome;
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(args: &StoreArgs, console: Console) -> Outcome {
-    let options = StoreOptions { data: args.data.clone(), listen: args.listen, clock: Arc::new(MachineClock) };
+    let mut names = args.names.clone();
+    if names.is_empty() && args.listen.ip().is_unspecified() {
+        names.push(facts::hostname()?);
+    }
+    let brought = args.certificate.clone().zip(args.key.clone());
+    let brought = brought.map(|(chain, key)| BroughtCertificate { chain, key, authority: args.authority.clone() });
+    let options = StoreOptions {
+        data: args.data.clone(),
+        listen: args.listen,
+        tls: TlsOptions { names, brought },
+        clock: Arc::new(MachineClock),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::io("start", "the store's runtime", &error))?;
     Ok(runtime.block_on(serve(&options, console))?)
@@ -24,19 +36,20 @@ async fn serve(options: &StoreOptions, console: Console) -> Result<()> {
     if console.is_json() {
         // Whoever reads it may go on: the address is bound. What cannot be printed is no reason not to serve.
         let _ = console.document(&serde_json::json!({
-            "address": format!("http://{}", store.address()?),
+            "address": store.address(),
             "data": options.data,
-            "token_file": store.token_file(),
+            "access_file": store.access_file(),
         }));
     }
     console.note(format_args!(
-        "store at http://{}, data in {}, operator's token in {}",
-        store.address()?,
+        "store at {}, data in {}, an operator's access in {}",
+        store.address(),
         options.data.display(),
-        store.token_file().display()
+        store.access_file().display()
     ));
     let listen = |kind| signal(kind).map_err(|error| Error::io("listen for", "signals", &error));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    tokio::spawn(reload_on_request(store.reload(), listen(SignalKind::hangup())?));
     // Whoever started it as a service may go on.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let asked_to_stop = async move {
@@ -46,4 +59,16 @@ async fn serve(options: &StoreOptions, console: Console) -> Result<()> {
         }
     };
     store.serve(asked_to_stop).await
+}
+
+/// Has the store look at its certificate on each SIGHUP.
+async fn reload_on_request(reload: Reload, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        let reload = reload.clone();
+        match tokio::task::spawn_blocking(move || reload.now()).await {
+            Ok(Ok(())) => tracing::info!("a new certificate is in use"),
+            Ok(Err(error)) => tracing::error!("{error}; the certificate in use stays"),
+            Err(error) => tracing::error!("the certificate could not be looked at: {error}"),
+        }
+    }
 }

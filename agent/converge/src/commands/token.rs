@@ -33,6 +33,7 @@ pub(crate) fn run(args: &TokenArgs, console: Console) -> Outcome {
             args.group
         ));
     }
-    let join = Join { join: super::enroll::join_string(store.base(), &token.token), expires: token.expires };
+    let join =
+        Join { join: super::enroll::join_string(store.base(), store.trust(), &token.token), expires: token.expires };
     console.result(&join, |join| join.join.clone())
 }

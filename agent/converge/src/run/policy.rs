@@ -209,7 +209,8 @@ impl StorePolicy {
     /// # Errors
     /// Where its address is none, or the cache cannot be used.
     pub(crate) fn new(identity: NodeIdentity, state: &StateDir, cancel: &Cancel) -> Result<Self> {
-        let client = StoreClient::new(&identity.store, Some(identity.token.clone()))?.stopped_by(cancel);
+        let client = StoreClient::new(&identity.store, identity.authority.into(), Some(identity.token.clone()))?;
+        let client = client.stopped_by(cancel);
         Ok(Self { client, identity, state: state.clone(), cache: BlobCache::open(state)? })
     }
 

@@ -143,13 +143,38 @@ fn a_store_that_is_not_there_is_no_obstacle() {
     std::fs::write(desk.path("out/page"), "spoilt").unwrap();
     // The same store at an address where nobody listens: what it said last was said by another.
     let node = std::fs::read_to_string(desk.path("config/node.toml")).unwrap();
-    desk.file("config/node.toml", node.replace(store.address(), &format!("http://{closed}")));
+    desk.file("config/node.toml", node.replace(store.address(), &format!("https://{closed}")));
     let ended = desk.run(&STORE).with_code(3);
     assert!(ended.json()["conclusion"].to_string().contains("is the store running"), "{}", ended.stdout);
     assert_eq!(desk.out("page").as_deref(), Some("spoilt"));
     desk.file("config/node.toml", node);
     desk.run(&STORE).with_code(0);
     assert_eq!(desk.out("page").as_deref(), Some("first"));
+}
+
+#[test]
+fn a_store_that_shows_no_certificate_of_the_pinned_authority_is_told_nothing() {
+    let (desk, store) = enrolled();
+    desk.run(&STORE).with_code(0);
+    revision(&desk, "second");
+    store.publish(&desk);
+    let given = store.reports().len();
+    let node = std::fs::read_to_string(desk.path("config/node.toml")).unwrap();
+    let pinned = node.lines().find(|line| line.starts_with("authority")).unwrap();
+    let another = format!("authority = \"{}\"", converge_model::Digest::of(b"another authority"));
+    // With the authority of another store, and with those of the system alone: both are not who answers.
+    for authority in [another.as_str(), ""] {
+        desk.file("config/node.toml", node.replace(pinned, authority));
+        let ended = desk.run(&STORE).with_code(0);
+        let remarks = ended.json()["remarks"].to_string();
+        assert!(remarks.contains("its certificate is not"), "{authority}: {remarks}");
+        assert_eq!(desk.out("page").as_deref(), Some("first"), "{authority}");
+    }
+    assert_eq!(store.reports().len(), given, "a report went to a stranger");
+    desk.file("config/node.toml", node);
+    desk.run(&STORE).with_code(0);
+    assert_eq!(desk.out("page").as_deref(), Some("second"));
+    assert_eq!(store.reports().len(), given + 3);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A store on loopback that a test can make misbehave. It speaks just enough HTTP to be believed.
+//! A store on loopback that a test can make misbehave. It speaks TLS, and just enough HTTP to be believed.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -6,7 +6,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use converge_model::{BlobRef, Graph};
+use converge_model::{BlobRef, Digest, Graph};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
 use crate::desk::Desk;
@@ -64,15 +67,17 @@ impl Listener {
     /// A store that listens, and this desk's node enrolled at it.
     pub(crate) fn of(desk: &Desk) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", socket.local_addr().unwrap());
-        let node = format!("store = \"{address}\"\nname = \"test\"\ntoken = \"secret\"\n");
+        let address = format!("https://{}", socket.local_addr().unwrap());
+        let (tls, authority) = identity();
+        let node = format!("store = \"{address}\"\nname = \"test\"\ntoken = \"secret\"\nauthority = \"{authority}\"\n");
         desk.file("config/node.toml", node);
         let store = Arc::new(Mutex::new(Store::default()));
         let shared = Arc::clone(&store);
         std::thread::spawn(move || {
             for connection in socket.incoming().flatten() {
-                let store = Arc::clone(&shared);
-                std::thread::spawn(move || serve(connection, &store));
+                let (store, tls) = (Arc::clone(&shared), Arc::clone(&tls));
+                let tls = ServerConnection::new(tls).unwrap();
+                std::thread::spawn(move || serve(StreamOwned::new(tls, connection), &store));
             }
         });
         Self { address, store }
@@ -121,6 +126,23 @@ impl Listener {
     }
 }
 
+type Stream = StreamOwned<ServerConnection, TcpStream>;
+
+/// A certificate for loopback, and the digest of that of its authority.
+fn identity() -> (Arc<ServerConfig>, Digest) {
+    let (authority_key, key) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
+    let mut authority = rcgen::CertificateParams::default();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let shown = authority.self_signed(&authority_key).unwrap();
+    let wanted = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    let own = wanted.signed_by(&key, &rcgen::Issuer::from_params(&authority, &authority_key)).unwrap();
+    let digest = Digest::of(shown.der());
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+    let config = config.with_protocol_versions(&[&rustls::version::TLS13]).unwrap().with_no_client_auth();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    (Arc::new(config.with_single_cert(vec![own.into(), shown.into()], key).unwrap()), digest)
+}
+
 struct Request {
     method: String,
     path: String,
@@ -128,7 +150,7 @@ struct Request {
     body: Vec<u8>,
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
+fn read(reader: &mut BufReader<Stream>) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
     let mut words = line.split_whitespace().map(str::to_owned);
@@ -149,7 +171,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     Some(request)
 }
 
-fn serve(connection: TcpStream, store: &Mutex<Store>) {
+fn serve(connection: Stream, store: &Mutex<Store>) {
     let mut reader = BufReader::new(connection);
     while let Some(request) = read(&mut reader) {
         let trouble = {
@@ -165,7 +187,7 @@ fn serve(connection: TcpStream, store: &Mutex<Store>) {
 }
 
 fn answer(
-    socket: &mut TcpStream,
+    socket: &mut Stream,
     request: &Request,
     trouble: Option<Trouble>,
     store: &Mutex<Store>,
