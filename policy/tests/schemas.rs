@@ -155,7 +155,7 @@ fn documents_that_are_not_recipes_are_checked_too() {
             "",
         ),
         ("policy.json", "name = \"web\"\norphans = \"keep\"", "breaks enum"),
-        ("converge.json", "store = \"http://127.0.0.1:8600\"", ""),
+        ("converge.json", "store = \"https://127.0.0.1:8600\"", ""),
         ("converge.json", "store = \"127.0.0.1\"", "breaks pattern"),
     ] {
         let error = check(file, body).err().unwrap_or_default();

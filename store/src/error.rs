@@ -7,7 +7,7 @@ use converge_protocol::Problem;
 #[derive(Debug)]
 pub(crate) enum StoreError {
     /// The asker's fault, and what to tell him.
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// The store's own trouble: told to the log in full, to the asker only that there is some.
     Trouble(Error),
 }
@@ -17,8 +17,13 @@ pub(crate) type StoreResult<T> = std::result::Result<T, StoreError>;
 
 impl StoreError {
     /// Who asks is not known.
-    pub(crate) fn unauthorized(detail: &str) -> Self {
+    pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
         Self::refused(401, "unauthorized", "Not authorized", detail)
+    }
+
+    /// Who asks is known, and may not.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::refused(403, "forbidden", "Not allowed", detail)
     }
 
     /// What was asked about is not there.
@@ -65,7 +70,7 @@ impl StoreError {
         let seconds = SOONEST + u64::from(random[0]) % 28;
         let problem = Problem::new(503, "busy", "The store is busy");
         let problem = problem.with_detail("more is asked of the store than it can do at once; try again later");
-        StoreError::Refused(Problem { retry_after: Some(seconds), ..problem })
+        StoreError::Refused(Box::new(Problem { retry_after: Some(seconds), ..problem }))
     }
 
     /// The store cannot do its work, for now.
@@ -74,7 +79,17 @@ impl StoreError {
     }
 
     fn refused(status: u16, kind: &str, title: &str, detail: impl Into<String>) -> Self {
-        StoreError::Refused(Problem::new(status, kind, title).with_detail(detail))
+        StoreError::Refused(Box::new(Problem::new(status, kind, title).with_detail(detail)))
+    }
+
+    /// What is to be told where nobody asked over the network.
+    pub(crate) fn into_trouble(self) -> Error {
+        match self {
+            StoreError::Trouble(error) => error,
+            StoreError::Refused(problem) => {
+                Error::new(ErrorKind::Failed, "open", "the store", problem.detail.unwrap_or(problem.title))
+            }
+        }
     }
 
     /// The store itself could not `operation` the `subject`.

@@ -8,7 +8,7 @@
 //!
 //! # Current limitations
 //!
-//! - It knows one operator; roles and the audit log are the next step.
+//! - Repeated requests are refused by what this process remembers: a second process on the same data would not know them.
 //! - Blobs that no revision needs are kept, and so are all reports.
 //! - There are no pages for a browser yet.
 
@@ -30,12 +30,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use converge_model::Clock;
-use converge_model::{Digest, Error, ErrorKind, Result};
+use converge_model::{Digest, Error, Result};
 use tokio_rustls::TlsAcceptor;
 
 use error::StoreError;
 
 pub use access::Access;
+pub use http::{Need, routes};
 pub use tls::{BroughtCertificate, TlsOptions};
 
 /// How long requests that are under way may take when the store goes down.
@@ -59,7 +60,6 @@ pub struct StoreOptions {
 /// A store that is ready to serve: its database is migrated, and its address is bound.
 pub struct Store {
     listener: tokio::net::TcpListener,
-    address: String,
     tls: Arc<tls::Tls>,
     app: Arc<app::App>,
     access_file: PathBuf,
@@ -86,27 +86,22 @@ impl Store {
     /// Where the address is not free, the data directory or the certificate cannot be used, or the database is newer
     /// than this software.
     pub async fn open(options: &StoreOptions) -> Result<Self> {
-        let app = app::App::open(&options.data, options.clock.clone())?;
-        let tls = tls::Tls::open(&options.data, options.listen, &options.tls, options.clock.clone())?;
         let listener = tokio::net::TcpListener::bind(options.listen).await;
         let listener = listener.map_err(|error| {
             Error::io("listen on", options.listen, &error).with_hint("is another store running there? Give --listen")
         })?;
         let listens = listener.local_addr().map_err(|error| Error::io("ask for", "the store's address", &error))?;
-        let address = tls::public_address(listens, &options.tls.names);
+        let addresses = tls::public_addresses(listens, &options.tls.names);
+        let app = app::App::open(&options.data, options.clock.clone(), addresses)?;
+        let tls = tls::Tls::open(&options.data, options.listen, &options.tls, options.clock.clone())?;
         let access_file = access_file(&options.data);
-        app.keep_access(&access_file, &address, tls.pin()).map_err(|error| match error {
-            StoreError::Trouble(error) => error,
-            StoreError::Refused(problem) => {
-                Error::new(ErrorKind::Failed, "write", access_file.display(), problem.detail.unwrap_or(problem.title))
-            }
-        })?;
-        Ok(Self { listener, address, tls: Arc::new(tls), app: Arc::new(app), access_file })
+        app.keep_access(&access_file, tls.pin()).map_err(StoreError::into_trouble)?;
+        Ok(Self { listener, tls: Arc::new(tls), app: Arc::new(app), access_file })
     }
 
     /// The address under which clients reach it: `https://127.0.0.1:8600`. Tells the port where 0 was asked for.
     pub fn address(&self) -> &str {
-        &self.address
+        self.app.addresses().first().map_or("", String::as_str)
     }
 
     /// The digest of the certificate that clients pin; nothing where they trust whom their system trusts.

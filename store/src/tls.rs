@@ -133,15 +133,15 @@ fn all_names(listen: IpAddr, given: &[String]) -> Vec<String> {
     names
 }
 
-/// The address under which clients reach a store that listens on `listen`.
-pub(crate) fn public_address(listen: SocketAddr, names: &[String]) -> String {
-    let host = match names.first() {
-        Some(name) => name.clone(),
-        None if listen.ip().is_unspecified() => "localhost".to_owned(),
-        None => listen.ip().to_string(),
+/// The addresses under which clients reach a store that listens on `listen`, the likeliest first. There is always one.
+pub(crate) fn public_addresses(listen: SocketAddr, names: &[String]) -> Vec<String> {
+    let own = if listen.ip().is_unspecified() { "localhost".to_owned() } else { listen.ip().to_string() };
+    let hosts = if names.is_empty() { vec![own] } else { names.to_vec() };
+    let address = |host: String| {
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        format!("https://{host}:{}", listen.port())
     };
-    let host = if host.contains(':') { format!("[{host}]") } else { host };
-    format!("https://{host}:{}", listen.port())
+    hosts.into_iter().map(address).collect()
 }
 
 /// A file of certificates or keys that cannot be used, and why.
@@ -162,7 +162,7 @@ mod tests {
             ("0.0.0.0:443", vec!["store.example".to_owned()], "https://store.example:443"),
             ("10.0.0.7:443", vec!["fd00::7".to_owned()], "https://[fd00::7]:443"),
         ] {
-            let found = public_address(listen(address), &names);
+            let found = public_addresses(listen(address), &names).remove(0);
             assert_eq!(found, expected);
             let socket: SocketAddr = listen(address);
             let host = found.trim_start_matches("https://").rsplit_once(':').unwrap().0.trim_matches(['[', ']']);

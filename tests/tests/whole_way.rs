@@ -157,8 +157,10 @@ fn an_operator_publishes_enrols_plans_converges_and_reads_the_report() -> Result
     assert!(early.stderr.contains("converge enroll"), "{}", early.stderr);
 
     publish_first_revision(&site)?;
-    machine.shell("converge enroll --name web-1 \"$(converge token --policy web --group prod --uses 1)\"")?.assert_ok();
-    machine.run(["stat", "-c", "%a", "/etc/converge/node.toml"])?.assert_text("600");
+    machine
+        .shell("converge token create --policy web --group prod --uses 1 | converge enroll --name web-1 -")?
+        .assert_ok();
+    machine.run(["stat", "-c", "%a", "/etc/converge/node.key"])?.assert_text("600");
 
     let plan = machine.run(["converge", "plan", "--detailed-exit-code"])?.assert_code(4);
     assert!(plan.stdout.contains("+by group on web-1"), "{}", plan.stdout);
@@ -205,7 +207,7 @@ fn the_daemon_converges_on_its_interval_and_ends_whole() -> Result<()> {
     let site = site("daemon")?;
     let machine = &site.machine;
     publish_first_revision(&site)?;
-    machine.shell("converge enroll --name web-1 \"$(converge token --policy web --group prod)\"")?.assert_ok();
+    machine.shell("converge token create --policy web --group prod | converge enroll --name web-1 -")?.assert_ok();
     machine.write_file("/etc/converge/agent.toml", "interval = \"1s\"\n")?;
     site.start_unit("converge.service")?;
     let exists = |path: &str| machine.run(["test", "-e", path]).map(|output| output.success());

@@ -3,6 +3,8 @@
 //! - [`key`]: SSH keys: public ones, and those to sign with, from a file or through an [`ssh_agent`].
 //! - [`sshsig`]: signatures as `ssh-keygen -Y sign` makes them, and `ssh-keygen -Y verify` takes them.
 //! - [`allowed_signers`]: whom a node trusts, in the file format of ssh-keygen(1).
+//! - [`node_key`]: the key that a node is; [`request_token`]: how it signs each of its requests.
+//! - [`join_string`]: what a machine needs to become a node.
 //!
 //! All of it takes bytes and gives values, but for [`ssh_agent`], which talks to a socket it is given.
 //!
@@ -12,7 +14,10 @@
 //! - Password-protected key files are not opened: their keys sign through an agent.
 
 pub mod allowed_signers;
+pub mod join_string;
 pub mod key;
+pub mod node_key;
+pub mod request_token;
 pub mod ssh_agent;
 pub mod sshsig;
 

@@ -9,7 +9,7 @@ use converge_store::Access;
 use converge_system::linux::durable;
 
 use crate::cli::StoreAccess;
-use crate::client::StoreClient;
+use crate::client::{Credentials, StoreClient};
 use crate::repository::{self, PolicyRepository};
 
 /// Where a store on this machine keeps everything.
@@ -28,7 +28,7 @@ pub(crate) fn operator(args: &StoreAccess, repository: Option<&PolicyRepository>
         (None, Some(repository)) => repository.store()?,
         (None, None) => repository::settings_around(Path::new("."))?.store,
     };
-    StoreClient::new(&configured.unwrap_or(access.store), access.authority.into(), Some(access.token))
+    StoreClient::new(&configured.unwrap_or(access.store), access.authority.into(), Credentials::Operator(access.token))
 }
 
 fn access(args: &StoreAccess) -> Result<Access> {

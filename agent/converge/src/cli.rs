@@ -1,11 +1,15 @@
 //! What can be typed. One table: the parser, the help and the completions come out of it.
 
+mod authority;
+
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use converge_model::{RunId, Span};
+
+pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -161,10 +165,14 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Be the store.
     Store(StoreArgs),
-    /// Make a join string, with which machines enrol.
+    /// Make, list and revoke tokens: those with which machines enrol, and those of operators.
     Token(TokenArgs),
     /// Make this machine a node of a store.
     Enroll(EnrollArgs),
+    /// Show or change the key of this node.
+    Key(KeyArgs),
+    /// Show who changed what at the store, and who was denied.
+    Audit(AuditArgs),
     /// List the nodes of the store.
     Nodes(NodesArgs),
     /// Show, change or forget a node of the store.
@@ -223,11 +231,11 @@ pub(crate) struct SchemaArgs {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct StoreAccess {
     /// The store's address [default: converge.toml's, or what the access file says].
-    #[arg(long, value_name = "URL", env = "CONVERGE_STORE")]
+    #[arg(long, global = true, value_name = "URL", env = "CONVERGE_STORE")]
     pub store: Option<String>,
 
     /// The file that gives access to the store [default: ~/.config/converge/access.json, or that of a store on this machine].
-    #[arg(long, value_name = "FILE", env = "CONVERGE_ACCESS_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "CONVERGE_ACCESS_FILE")]
     pub access_file: Option<PathBuf>,
 }
 
@@ -302,6 +310,24 @@ pub(crate) enum NodeAction {
         #[arg(long, value_name = "TAG")]
         remove: Vec<String>,
     },
+    /// List the machines that wait to take a node's place.
+    Waiting,
+    /// Make a waiting machine the node: it was rebuilt, and has another key.
+    Approve {
+        /// The node.
+        name: String,
+        /// The fingerprint that the machine shows; needed where more than one waits.
+        #[arg(long)]
+        fingerprint: Option<String>,
+    },
+    /// Refuse all its requests from now on.
+    Revoke {
+        /// The node.
+        name: String,
+        /// Take its requests again.
+        #[arg(long)]
+        undo: bool,
+    },
     /// Forget it and its reports; it can enrol anew.
     Forget {
         /// The node.
@@ -353,46 +379,6 @@ pub(crate) struct StoreArgs {
     /// The certificate of that authority, which nodes shall trust alone [default: nodes trust whom their system trusts].
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub authority: Option<PathBuf>,
-}
-
-/// `converge token`
-#[derive(Debug, Args)]
-pub(crate) struct TokenArgs {
-    /// The policy of the machines that enrol with it.
-    #[arg(long)]
-    pub policy: String,
-
-    /// Their group.
-    #[arg(long)]
-    pub group: String,
-
-    /// How many may enrol [default: any number].
-    #[arg(long, value_name = "NUMBER")]
-    pub uses: Option<u32>,
-
-    /// For how long it is good.
-    #[arg(long, value_name = "DURATION", default_value = "1d")]
-    pub valid: Span,
-
-    /// The store.
-    #[command(flatten)]
-    pub access: StoreAccess,
-}
-
-/// `converge enroll`
-#[derive(Debug, Args)]
-pub(crate) struct EnrollArgs {
-    /// What `converge token` printed; `-` reads it from standard input.
-    #[arg(value_name = "JOIN-STRING")]
-    pub join: String,
-
-    /// The node's name [default: this machine's host name].
-    #[arg(long)]
-    pub name: Option<String>,
-
-    /// Enrol although this machine is a node already; its old identity is forgotten here.
-    #[arg(long)]
-    pub again: bool,
 }
 
 /// `converge report`

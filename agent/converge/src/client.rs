@@ -3,24 +3,29 @@
 //! Calls block: each runs on a small runtime of its own, made when the first request is, so that a run without a store
 //! never pays for one.
 
+mod authority;
+mod blob_bytes;
 mod pages;
 
-use std::path::Path;
 use std::time::Duration;
 
-use crate::repository;
+use crate::identity::Signer;
 use crate::tls::{Trust, not_the_store};
 use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Report, Result, RunId, Value};
 use converge_protocol::{
-    Assignment, EnrollRequest, EnrollResponse, GroupAssignment, JoinToken, JoinTokenRequest, Manifest, MissingBlobs,
-    NodeChange, NodeFilter, NodePage, NodeView, Page, Problem, ReportFilter, ReportSummary, RevisionView, limits,
+    Assignment, GroupAssignment, Manifest, MissingBlobs, NodeChange, NodeFilter, NodePage, NodeView, Page, Problem,
+    ReportFilter, ReportSummary, RevisionView, limits,
 };
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Method, Request, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub(crate) use blob_bytes::BlobBytes;
 use pages::Pages;
 
+/// How often a request is asked: once, with the store's time, and with the key that it has taken meanwhile.
+const TRIES: usize = 3;
 /// How long to wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long the store may be silent in the middle of an answer.
@@ -41,56 +46,21 @@ pub(crate) enum CheckIn {
     Assigned(Box<Assignment>, Option<String>),
 }
 
-/// Where the bytes of a blob are.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum BlobBytes<'a> {
-    /// At hand.
-    Memory(&'a [u8]),
-    /// In a file.
-    File(&'a Path),
-}
-
-impl BlobBytes<'_> {
-    /// How many there are.
-    ///
-    /// # Errors
-    /// Where the file cannot be looked at.
-    pub(crate) fn size(&self) -> Result<u64> {
-        match self {
-            BlobBytes::Memory(bytes) => Ok(bytes.len() as u64),
-            BlobBytes::File(path) => {
-                let metadata = path.metadata().map_err(|error| Error::io("read", path.display(), &error))?;
-                Ok(metadata.len())
-            }
-        }
-    }
-
-    /// Hands the bytes to `sink`, a piece at a time.
-    ///
-    /// # Errors
-    /// Where the file cannot be read, or `sink` fails.
-    pub(crate) fn read(&self, sink: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        match self {
-            BlobBytes::Memory(bytes) => sink(bytes),
-            BlobBytes::File(path) => {
-                let mut reader = repository::open(path)?;
-                let mut buffer = vec![0; 1 << 20];
-                loop {
-                    match reader.read(&mut buffer).map_err(|error| Error::io("read", path.display(), &error))? {
-                        0 => return Ok(()),
-                        count => sink(&buffer[..count])?,
-                    }
-                }
-            }
-        }
-    }
+/// What a client authorizes its requests with.
+pub(crate) enum Credentials {
+    /// Nothing: who enrols shows a join token.
+    Nothing,
+    /// An operator's token.
+    Operator(String),
+    /// A node's key.
+    Node(Box<Signer>),
 }
 
 /// A connection to a store.
 pub(crate) struct StoreClient {
     base: String,
     trust: Trust,
-    token: Option<String>,
+    credentials: Credentials,
     http: reqwest::Client,
     /// For what is sent at length: the store says nothing meanwhile, and that is no silence.
     uploads: reqwest::Client,
@@ -99,12 +69,11 @@ pub(crate) struct StoreClient {
 }
 
 impl StoreClient {
-    /// A client of the store at `base` (`https://store.example:8600`), believed to be it by `trust`, that authorizes itself
-    /// with `token`.
+    /// A client of the store at `base` (`https://store.example:8600`), believed to be it by `trust`.
     ///
     /// # Errors
     /// Where `base` is not a URL of a store, or the process cannot have a runtime.
-    pub(crate) fn new(base: &str, trust: Trust, token: Option<String>) -> Result<Self> {
+    pub(crate) fn new(base: &str, trust: Trust, credentials: Credentials) -> Result<Self> {
         let wrong = |cause: String| {
             Error::new(ErrorKind::Invalid, "use", format!("the store `{base}`"), cause)
                 .with_hint("give an address such as https://store.example:8600")
@@ -128,7 +97,7 @@ impl StoreClient {
         Ok(Self {
             base: base.trim_end_matches('/').to_owned(),
             trust,
-            token,
+            credentials,
             cancel: Cancel::new(),
             http: http.map_err(|error| wrong(error.to_string()))?,
             uploads: uploads.map_err(|error| wrong(error.to_string()))?,
@@ -151,11 +120,6 @@ impl StoreClient {
     /// Whom it believes to be the store.
     pub(crate) fn trust(&self) -> Trust {
         self.trust
-    }
-
-    /// Becomes a node.
-    pub(crate) fn enroll(&self, request: &EnrollRequest) -> Result<EnrollResponse> {
-        self.exchange("enrol at", Method::POST, "/v1/enroll", Some(request))
     }
 
     /// Asks what this node should run; `etag` is that of the answer it has.
@@ -226,7 +190,7 @@ impl StoreClient {
 
     /// Puts a blob. A file is streamed, and may be as large as the store takes.
     pub(crate) fn put_blob(&self, blob: &BlobRef, bytes: BlobBytes<'_>) -> Result<()> {
-        let request = self.authorized(self.uploads.put(format!("{}/v1/blobs/{}", self.base, blob.digest)));
+        let request = self.uploads.put(format!("{}/v1/blobs/{}", self.base, blob.digest));
         let request = request.header(reqwest::header::CONTENT_LENGTH, blob.size).timeout(patience(blob));
         let operation = "put a blob to";
         self.unless(Cancel::is_now, operation, async {
@@ -250,11 +214,6 @@ impl StoreClient {
     pub(crate) fn assign(&self, policy: &str, group: &str, serial: u64) -> Result<()> {
         let path = format!("/v1/policies/{policy}/groups/{group}");
         self.command("make a revision live at", Method::PUT, &path, &GroupAssignment { serial })
-    }
-
-    /// Makes a join token.
-    pub(crate) fn join_token(&self, request: &JoinTokenRequest) -> Result<JoinToken> {
-        self.exchange("make a join token at", Method::POST, "/v1/tokens", Some(request))
     }
 
     /// All nodes that a filter means, and for how many that could not be told.
@@ -330,14 +289,7 @@ impl StoreClient {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.authorized(self.http.request(method, format!("{}{path}", self.base)))
-    }
-
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        }
+        self.http.request(method, format!("{}{path}", self.base))
     }
 
     fn exchange<Q: Serialize, A: DeserializeOwned>(
@@ -382,13 +334,48 @@ impl StoreClient {
         })
     }
 
+    /// Sends a request, authorized. Where a refusal says how to ask instead, asks again, once for each reason.
     async fn send(&self, operation: &str, request: RequestBuilder) -> Result<Response> {
-        let response = request.send().await.map_err(|error| self.broken(operation, &error))?;
-        if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
-            Ok(response)
-        } else {
-            Err(self.refused(operation, response).await)
+        let (http, request) = request.build_split();
+        let mut request = request.map_err(|error| self.broken(operation, &error))?;
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            let again = request.try_clone();
+            self.authorize(&mut request)?;
+            let response = http.execute(request).await.map_err(|error| self.broken(operation, &error))?;
+            if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
+                if let Credentials::Node(signer) = &self.credentials {
+                    signer.was_taken()?;
+                }
+                return Ok(response);
+            }
+            let (error, problem) = self.refused(operation, response).await;
+            let Credentials::Node(signer) = &self.credentials else { return Err(error) };
+            match (again, problem) {
+                (Some(again), Some(problem)) if tries > 0 && signer.learn(&problem) => request = again,
+                _ => return Err(error),
+            }
         }
+    }
+
+    fn authorize(&self, request: &mut Request) -> Result<()> {
+        let value = match &self.credentials {
+            Credentials::Nothing => return Ok(()),
+            Credentials::Operator(token) => format!("Bearer {token}"),
+            Credentials::Node(signer) => {
+                let url = request.url();
+                let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+                let target = format!("{}{query}", url.path());
+                let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+                signer.sign(request.method().as_str(), &target, body)?
+            }
+        };
+        let mut value = HeaderValue::from_str(&value)
+            .map_err(|error| Error::new(ErrorKind::Invalid, "use", "the token of the access file", error))?;
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+        Ok(())
     }
 
     async fn document<A: DeserializeOwned>(&self, operation: &str, mut response: Response) -> Result<A> {
@@ -423,7 +410,7 @@ impl StoreClient {
     }
 
     /// The store answered no.
-    async fn refused(&self, operation: &str, response: Response) -> Error {
+    async fn refused(&self, operation: &str, response: Response) -> (Error, Option<Problem>) {
         let status = response.status();
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
@@ -440,25 +427,35 @@ impl StoreClient {
             (_, Some(place)) if status.is_redirection() => {
                 Some(format!("it sends elsewhere ({place}): give the store's own address, and no proxy's before it"))
             }
-            (StatusCode::UNAUTHORIZED, _) => {
-                Some("it does not know this token: enrol again, or give the right --access-file".to_owned())
-            }
+            (StatusCode::UNAUTHORIZED, _) => Some(match &self.credentials {
+                Credentials::Operator(_) => "give the right access file with --access-file".to_owned(),
+                Credentials::Node(_) => {
+                    "where this machine was rebuilt, enrol it with `converge enroll --again`".to_owned()
+                }
+                Credentials::Nothing => "ask an operator for a new join string".to_owned(),
+            }),
             _ if status.is_server_error() => Some("look at the store's log".to_owned()),
             _ => None,
         };
-        let cause = match self.document::<Problem>(operation, response).await {
-            Ok(problem) => problem.detail.unwrap_or(problem.title),
-            Err(_) => format!("it answered {status}"),
+        let problem = self.document::<Problem>(operation, response).await.ok();
+        let cause = match &problem {
+            Some(problem) => problem.detail.as_ref().unwrap_or(&problem.title).clone(),
+            None => format!("it answered {status}"),
         };
-        Error { hint, ..Error::new(kind, operation, &self.base, cause) }
+        (Error { hint, ..Error::new(kind, operation, &self.base, cause) }, problem)
     }
 }
 
-/// The path of a node, whose name must not lead anywhere else.
+/// The path of a node.
 fn node_path(name: &str) -> Result<String> {
-    limits::check_name("node", name)
-        .map_err(|cause| Error::new(ErrorKind::Invalid, "use", "the node's name", cause))?;
-    Ok(format!("/v1/nodes/{name}"))
+    Ok(format!("/v1/nodes/{}", checked("node", name)?))
+}
+
+/// A name that goes into a path, and must not lead anywhere else.
+fn checked<'a>(what: &str, name: &'a str) -> Result<&'a str> {
+    let checked = limits::check_name(what, name);
+    checked.map_err(|cause| Error::new(ErrorKind::Invalid, "use", format!("the name of a {what}"), cause))?;
+    Ok(name)
 }
 
 /// How long a blob may take.

@@ -1,7 +1,9 @@
 //! What the agent is told by files in its configuration directory, and by its environment.
 //!
 //! - `agent.toml`: what an operator sets. All of it is optional.
-//! - `node.toml`: who this node is at its store. Written by `converge enroll`; holds the node's token, so only root reads it.
+//! - `node.toml`: who this node is at its store. Written by `converge enroll`.
+//! - `node.key`: the key that it is; see [`crate::identity`].
+//! - `allowed_signers`: whose revisions it runs.
 
 use std::path::{Path, PathBuf};
 
@@ -33,24 +35,21 @@ impl Default for AgentConfig {
 }
 
 /// `node.toml`: who this node is at its store.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NodeIdentity {
     /// The store's address.
     pub store: String,
     /// The node's name.
     pub name: String,
-    /// What it authorizes itself with.
-    pub token: String,
+    /// The identity of the store, which requests are bound to.
+    pub store_identity: String,
     /// The digest of the certificate of the store's authority; without it, whom the system trusts is believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<Digest>,
-}
-
-impl std::fmt::Debug for NodeIdentity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("NodeIdentity").field("store", &self.store).field("name", &self.name).finish_non_exhaustive()
-    }
+    /// How many of the trusted signers must have signed a revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u32>,
 }
 
 /// The configuration directory.
@@ -71,6 +70,24 @@ impl ConfigDir {
     /// Where the node's identity is.
     pub(crate) fn node_file(&self) -> PathBuf {
         self.0.join("node.toml")
+    }
+
+    /// Where whoever signs its revisions is listed.
+    pub(crate) fn signers_file(&self) -> PathBuf {
+        self.0.join("allowed_signers")
+    }
+
+    /// Where its key is.
+    pub(crate) fn key_file(&self) -> PathBuf {
+        self.0.join("node.key")
+    }
+
+    /// Makes the directory, where it is not there.
+    ///
+    /// # Errors
+    /// Where it cannot be made.
+    pub(crate) fn create(&self) -> Result<()> {
+        durable::create_directory(&self.0, 0o755)
     }
 
     /// What `agent.toml` says; the defaults where there is none.
@@ -103,8 +120,8 @@ impl ConfigDir {
     pub(crate) fn write_node(&self, identity: &NodeIdentity) -> Result<()> {
         let body = toml::to_string(identity)
             .map_err(|error| Error::new(ErrorKind::Failed, "write", self.node_file().display(), error))?;
-        let text = format!("# Written by `converge enroll`. The token is a secret.\n{body}");
-        durable::create_directory(&self.0, 0o755)?;
+        let text = format!("# Written by `converge enroll`.\n{body}");
+        self.create()?;
         durable::write(&self.node_file(), text.as_bytes(), 0o600)
     }
 }

@@ -17,6 +17,7 @@ mod console;
 mod daemon;
 mod failure;
 mod git;
+mod identity;
 mod repository;
 mod run;
 mod state;
@@ -67,6 +68,8 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
         Some(Command::Store(args)) => commands::store::run(args, console),
         Some(Command::Token(args)) => commands::token::run(args, console),
         Some(Command::Enroll(args)) => commands::enroll::run(args, common, console),
+        Some(Command::Key(args)) => commands::key::run(args, common, console),
+        Some(Command::Audit(args)) => commands::audit::run(args, console),
         Some(Command::Nodes(args)) => commands::nodes::run(args, console),
         Some(Command::Node(args)) => commands::node::run(args, console),
         Some(Command::Report(args)) => commands::report::run(args, common, console),

@@ -153,12 +153,11 @@ fn groups<'t>(table: Option<Field<'t>>, findings: &mut Findings<'_>) -> BTreeMap
 /// Checks converge.toml.
 pub(crate) fn check_settings(mut fields: Fields<'_>, findings: &mut Findings<'_>) {
     if let Some((address, place)) = fields.string("store", findings)
-        && !address.starts_with("http://")
         && !address.starts_with("https://")
     {
         findings
             .error(place, format!("`{address}` is not the address of a store"))
-            .help("write for example `store = \"http://127.0.0.1:8600\"`");
+            .help("write for example `store = \"https://127.0.0.1:8600\"`");
     }
     for key in ["sources", "signing_key"] {
         if let Some(field) = fields.take(key) {

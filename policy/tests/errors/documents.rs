@@ -126,7 +126,7 @@ signing_key = "x"
 error: converge.toml:1:1: unknown key `stroe` in converge.toml
   did you mean `store`?
 error: converge.toml:2:9: `127.0.0.1` is not the address of a store
-  help: write for example `store = "http://127.0.0.1:8600"`
+  help: write for example `store = "https://127.0.0.1:8600"`
 error: converge.toml:3:1: `signing_key` is not supported yet
 error: cookbooks/base/recipes/white space.toml:1:1: `white space` cannot be the name of a recipe
   help: rename the file: letters, digits, _ and -

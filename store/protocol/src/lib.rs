@@ -1,18 +1,20 @@
 //! Wire types of the store's HTTP API, version 1: JSON under `/v1`, errors as RFC 9457 problem documents.
 //!
-//! A node authorizes itself with the token it got when it enrolled, an operator with an operator token: both as
-//! `Authorization: Bearer …`. Every document ignores fields it does not know, so that a newer side can add some.
+//! A node authorizes each request with a signature by its key (`Authorization: Converge-Key …`), an operator with a token
+//! (`Authorization: Bearer …`). Every document ignores fields it does not know, so that a newer side can add some.
 //!
 //! # Current limitations
 //!
-//! - Tokens travel as they are, and revisions are not signed: the store listens on loopback only.
+//! - Revisions are not signed.
 
+pub mod authority;
 pub mod limits;
 pub mod node;
 pub mod policy;
 pub mod problem;
 pub mod report;
 
+pub use authority::{AuditEntry, Role, Scope};
 pub use node::{
     Assignment, Condition, EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeChange, NodeFilter,
     NodePage, NodeView,

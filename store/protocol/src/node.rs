@@ -18,6 +18,9 @@ pub struct JoinTokenRequest {
     /// For how many seconds it is good; no limit if not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_seconds: Option<u64>,
+    /// The node whose place who joins with it takes, without anybody's approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 /// The answer: the only time that the token is seen. The store keeps its hash.
@@ -25,6 +28,8 @@ pub struct JoinTokenRequest {
 pub struct JoinToken {
     /// The token.
     pub token: String,
+    /// The addresses of the store, the likeliest first.
+    pub stores: Vec<String>,
     /// Until when it is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
@@ -35,24 +40,28 @@ pub struct JoinToken {
 pub struct EnrollRequest {
     /// The join token.
     pub token: String,
-    /// The name it wants. One that is taken is refused, but to who has it.
+    /// The name it wants. One that is taken by another key has to be approved.
     pub name: String,
-    /// The node's token until now, from a machine that is the node of that name and enrols anew.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<String>,
+    /// Its public key.
+    pub key: String,
+    /// Signed by that key: that the machine has it.
+    pub proof: String,
 }
 
-/// The answer: the only time that the node's token is seen. The store keeps its hash.
+/// The answer. Asked again with the same key, it is the same, or what became of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnrollResponse {
+    /// The identity of the store, which requests are bound to.
+    pub store: String,
     /// The node's name.
     pub name: String,
-    /// Its token from now on.
-    pub token: String,
     /// Its policy.
     pub policy: String,
     /// Its group.
     pub group: String,
+    /// Whether it has to wait: the name is another key's, until an operator approves this one.
+    #[serde(default)]
+    pub waiting: bool,
 }
 
 /// `GET /v1/node`: what the asking node should run. Carries an `ETag`; with `If-None-Match` an unchanged one is answered

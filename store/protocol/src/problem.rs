@@ -1,5 +1,6 @@
 //! An error of the API: an RFC 9457 problem document, `application/problem+json`.
 
+use converge_model::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The media type of a problem document.
@@ -24,12 +25,21 @@ pub struct Problem {
     /// After how many seconds to try again; also in the `Retry-After` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// The store's time, where the asker's clock differs too much from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
 }
+
+/// The kind of a refusal of what was asked at another time than the store's: [`Problem::time`] says what it is there.
+pub const WRONG_CLOCK: &str = "wrong-clock";
+/// The kind of a refusal of a key that is not, or no more, the node's.
+pub const WRONG_KEY: &str = "wrong-key";
 
 impl Problem {
     /// A problem of a kind.
     pub fn new(status: u16, kind: &str, title: impl Into<String>) -> Self {
-        Self { kind: kind.to_owned(), title: title.into(), status, detail: None, request: None, retry_after: None }
+        let kind = kind.to_owned();
+        Self { kind, title: title.into(), status, detail: None, request: None, retry_after: None, time: None }
     }
 
     /// The same, saying more.

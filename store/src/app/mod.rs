@@ -1,9 +1,13 @@
 //! What the store does, and who may have it done.
 
+mod audit;
+mod enrolment;
+pub(crate) mod identity;
 mod nodes;
 mod publishing;
+mod replays;
 mod reporting;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::fs::File;
 use std::path::Path;
@@ -11,17 +15,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use converge_model::{Clock, Digest, Result, Timestamp};
-use converge_protocol::limits::check_name;
-use converge_protocol::{Assignment, EnrollRequest, EnrollResponse};
+use converge_protocol::Assignment;
 
 use crate::admission::{Admission, Turn};
 use crate::blobs::Blobs;
 use crate::error::{StoreError, StoreResult};
 use crate::files::{lock, private_directory};
 use crate::metrics::Metrics;
-use crate::persistence::{Database, KnownNode, NewNode};
-
-pub(crate) use tokens::Token;
+use crate::persistence::{Database, KnownNode};
+use audit::Allowance;
+use identity::Node;
+use replays::Replays;
 
 /// A contact is written down when the last one is older than this: an unchanged check-in costs no write.
 const CONTACT_MILLIS: u64 = 60_000;
@@ -34,24 +38,37 @@ pub(crate) struct App {
     changed: tokio::sync::watch::Sender<u64>,
     admission: Admission,
     metrics: Metrics,
+    /// What the store is known by; requests of nodes are bound to it.
+    identity: String,
+    /// Where it is reached, the likeliest address first.
+    addresses: Vec<String>,
+    replays: Replays,
+    denied: Allowance,
+    /// Requests that were made earlier were seen by nobody who remembers.
+    started: Timestamp,
     /// The data directory is this process's, for as long as it lives.
     _lock: File,
 }
 
 impl App {
-    /// Opens the data directory.
-    pub(crate) fn open(data: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
+    /// Opens the data directory of a store that is reached at `addresses`.
+    pub(crate) fn open(data: &Path, clock: Arc<dyn Clock>, addresses: Vec<String>) -> Result<Self> {
         private_directory(data)?;
         let lock = lock(&data.join("lock"))?;
         let blobs = Blobs::open(&data.join("blobs"))?;
         let database = Database::open(&data.join("store.db"))?;
         Ok(Self {
+            identity: database.store_identity().map_err(StoreError::into_trouble)?,
+            started: clock.now(),
             database,
             blobs,
             clock,
             changed: tokio::sync::watch::Sender::new(0),
             admission: Admission::new(),
             metrics: Metrics::new(),
+            addresses,
+            replays: Replays::default(),
+            denied: Allowance::default(),
             _lock: lock,
         })
     }
@@ -61,57 +78,51 @@ impl App {
         self.changed.send_modify(|generation| *generation = u64::MAX);
     }
 
-    /// Makes a machine a node, with a token of its own.
-    pub(crate) fn enroll(&self, request: &EnrollRequest) -> StoreResult<EnrollResponse> {
-        check_name("node", &request.name).map_err(StoreError::invalid)?;
-        let token = Token::new()?;
-        let join_token = Token::hash_of(&request.token);
-        let previous = request.previous.as_deref().map(Token::hash_of);
-        let node =
-            NewNode { name: &request.name, join_token: &join_token, token: &token.hash(), previous: previous.as_ref() };
-        let scope = self.database.enroll(&node, self.clock.now())?;
-        tracing::info!(node = request.name, policy = scope.policy, group = scope.group, "node enrolled");
-        Ok(EnrollResponse {
-            name: request.name.clone(),
-            token: token.reveal(),
-            policy: scope.policy,
-            group: scope.group,
-        })
-    }
-
-    /// The node that a token belongs to.
-    pub(crate) fn node_of(&self, token: &str) -> StoreResult<KnownNode> {
-        let node = self.database.node_by_token(&Token::hash_of(token))?;
-        node.ok_or_else(|| StoreError::unauthorized("no node has this token; enrol again with `converge enroll`"))
-    }
-
     /// What a node should run, and the tag of that answer. Notes that it was heard of.
-    pub(crate) fn check_in(&self, token: &str) -> StoreResult<(Assignment, String)> {
-        let node = self.node_of(token)?;
-        let now = self.clock.now();
-        if node.last_contact.is_none_or(|last| now.millis_since(last) >= CONTACT_MILLIS || now < last) {
-            self.database.touch_node(node.id, now)?;
+    fn check_in(&self, node: &KnownNode) -> StoreResult<(Assignment, String)> {
+        if self.is_contact_due(node) {
+            self.database.touch_node(node.id, self.now())?;
         }
-        let document = serde_json::to_vec(&node.assignment);
-        let document = document.map_err(|error| StoreError::trouble("write", "an assignment", error))?;
-        Ok((node.assignment, format!("\"{}\"", Digest::of(&document).short())))
+        tagged(node)
     }
 
-    /// As [`App::check_in`], but while the answer is the one tagged `known`, waits for a change, for at most `patience`.
+    fn is_contact_due(&self, node: &KnownNode) -> bool {
+        let now = self.now();
+        node.last_contact.is_none_or(|last| now.millis_since(last) >= CONTACT_MILLIS || now < last)
+    }
+
+    /// The node as it is now, if it is still who it was.
+    fn still(&self, node: &KnownNode) -> StoreResult<KnownNode> {
+        let found = self.database.known_node(&node.assignment.name)?;
+        let same = found.filter(|found| found.key == node.key && !found.revoked);
+        same.ok_or_else(|| StoreError::forbidden("the node was revoked, or has another key since"))
+    }
+
+    /// What a node should run, and the tag of that answer. While that is the tag `known`, waits for a change, for at most
+    /// `patience`.
     pub(crate) async fn check_in_held(
         self: &Arc<Self>,
-        token: &str,
+        node: Node,
         known: Option<&str>,
         patience: Duration,
     ) -> StoreResult<(Assignment, String)> {
+        if patience.is_zero() {
+            // Most of a fleet's requests, and nothing to wait for.
+            return if self.is_contact_due(&node.0) {
+                self.blocking(move |app| app.check_in(&node.0)).await
+            } else {
+                tagged(&node.0)
+            };
+        }
         let mut changed = self.changed.subscribe();
         let deadline = tokio::time::Instant::now() + patience;
         let mut turn = self.admission.turn().await?;
         loop {
             let generation = *changed.borrow_and_update();
-            let token = token.to_owned();
-            let answer = self.work(turn, move |app| app.check_in(&token)).await?;
-            if Some(answer.1.as_str()) != known || generation == u64::MAX || patience.is_zero() {
+            let node = node.clone();
+            // Read after the change was asked for: none is missed between the two.
+            let answer = self.work(turn, move |app| app.check_in(&app.still(&node.0)?)).await?;
+            if Some(answer.1.as_str()) != known || generation == u64::MAX {
                 return Ok(answer);
             }
             let held = self.metrics.holds();
@@ -144,6 +155,11 @@ impl App {
             result
         });
         done.await.unwrap_or_else(|error| Err(StoreError::trouble("do", "what was asked", error)))
+    }
+
+    /// Where the store is reached, the likeliest address first.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
     }
 
     /// Who is let in.
@@ -181,4 +197,11 @@ impl App {
     fn wake_held_requests(&self) {
         self.changed.send_modify(|generation| *generation = generation.wrapping_add(1) % u64::MAX);
     }
+}
+
+/// What a node should run, and the tag of that answer.
+fn tagged(node: &KnownNode) -> StoreResult<(Assignment, String)> {
+    let document = serde_json::to_vec(&node.assignment);
+    let document = document.map_err(|error| StoreError::trouble("write", "an assignment", error))?;
+    Ok((node.assignment.clone(), format!("\"{}\"", Digest::of(&document).short())))
 }

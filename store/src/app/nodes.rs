@@ -11,6 +11,7 @@ use converge_protocol::limits::{self, check_name};
 use converge_protocol::{Condition, NodeChange, NodeFilter, NodePage, NodeView};
 
 use super::App;
+use super::identity::Operator;
 use crate::error::{StoreError, StoreResult};
 use crate::persistence::NodeSelection;
 
@@ -20,13 +21,14 @@ const LOOKED_AT: usize = 5_000;
 const LOOKS_FOR: Duration = Duration::from_secs(1);
 
 impl App {
-    /// A page of those nodes that a filter means.
-    pub(crate) fn nodes(&self, filter: &NodeFilter, limit: usize) -> StoreResult<NodePage> {
+    /// A page of those nodes that a filter means, as far as an operator may look at them.
+    pub(crate) fn nodes(&self, by: &Operator, filter: &NodeFilter, limit: usize) -> StoreResult<NodePage> {
         let wanted = Wanted::of(filter)?;
         let decider = wanted.expression.as_ref().map(Filter::decider);
         let (began, now) = (Instant::now(), self.now());
         let mut page = NodePage { items: Vec::new(), next: None, undecided: 0, reason: None };
         let mut selection = NodeSelection {
+            scope: &by.0.scope,
             policy: filter.policy.as_deref(),
             group: filter.group.as_deref(),
             tag: filter.tag.as_deref(),
@@ -58,15 +60,25 @@ impl App {
         }
     }
 
+    /// One node that an operator may look at.
+    pub(crate) fn node_for(&self, by: &Operator, name: &str) -> StoreResult<NodeView> {
+        let node = self.node(name)?;
+        by.may(&node.policy, Some(&node.group))?;
+        Ok(node)
+    }
+
     /// One node.
-    pub(crate) fn node(&self, name: &str) -> StoreResult<NodeView> {
+    pub(super) fn node(&self, name: &str) -> StoreResult<NodeView> {
         let mut node = self.database.node(name)?.ok_or_else(|| StoreError::unknown("node", name))?;
         node.conditions = Condition::of(&node, self.now());
         Ok(node)
     }
 
     /// Changes what is kept of a node, and tells it if it waits.
-    pub(crate) fn change_node(&self, name: &str, change: &NodeChange) -> StoreResult<NodeView> {
+    pub(crate) fn change_node(&self, by: &Operator, name: &str, change: &NodeChange) -> StoreResult<NodeView> {
+        let node = self.node_for(by, name)?;
+        let (policy, group) = (change.policy.as_ref(), change.group.as_ref());
+        by.may(policy.unwrap_or(&node.policy), Some(group.unwrap_or(&node.group)))?;
         for (what, name) in [("policy", &change.policy), ("group", &change.group)] {
             name.as_ref().map_or(Ok(()), |name| check_name(what, name)).map_err(StoreError::invalid)?;
         }
@@ -86,7 +98,8 @@ impl App {
     }
 
     /// Forgets a node, with its reports.
-    pub(crate) fn forget_node(&self, name: &str) -> StoreResult<()> {
+    pub(crate) fn forget_node(&self, by: &Operator, name: &str) -> StoreResult<()> {
+        self.node_for(by, name)?;
         while self.database.forget_reports(name)? {}
         self.database.forget_node(name)?;
         tracing::info!(node = name, "node forgotten");

@@ -8,6 +8,7 @@ use converge_protocol::limits::{self, check_name};
 use converge_protocol::{Manifest, MissingBlobs, Page, PolicyView, RevisionView};
 
 use super::App;
+use super::identity::{Asker, Operator, kept};
 use crate::blobs::Incoming;
 use crate::error::{StoreError, StoreResult};
 
@@ -42,8 +43,9 @@ impl App {
     }
 
     /// Publishes a revision whose blobs are all there.
-    pub(crate) fn publish(&self, policy: &str, manifest: &Manifest) -> StoreResult<RevisionView> {
+    pub(crate) fn publish(&self, by: &Operator, policy: &str, manifest: &Manifest) -> StoreResult<RevisionView> {
         check_name("policy", policy).map_err(StoreError::invalid)?;
+        by.may(policy, None)?;
         if manifest.policy != policy {
             return Err(StoreError::invalid(format!(
                 "the manifest is of policy {:?}, not {policy:?}",
@@ -67,21 +69,29 @@ impl App {
     }
 
     /// Makes a revision live in a group, and tells the nodes that wait.
-    pub(crate) fn assign(&self, policy: &str, group: &str, serial: u64) -> StoreResult<()> {
+    pub(crate) fn assign(&self, by: &Operator, policy: &str, group: &str, serial: u64) -> StoreResult<()> {
         check_name("group", group).map_err(StoreError::invalid)?;
+        by.may(policy, Some(group))?;
         self.database.assign(policy, group, serial, self.now())?;
         tracing::info!(policy, group, serial, "revision made live");
         self.wake_held_requests();
         Ok(())
     }
 
-    /// A page of policies, by name.
-    pub(crate) fn policies(&self, after: &str, limit: usize) -> StoreResult<Page<PolicyView>> {
-        self.database.policies(after, limit)
+    /// A page of the policies that an operator may look at, by name.
+    pub(crate) fn policies(&self, by: &Operator, after: &str, limit: usize) -> StoreResult<Page<PolicyView>> {
+        kept(after, |after| self.database.policies(after, limit), |policy| by.0.scope.has(&policy.name, None))
     }
 
     /// A page of a policy's revisions, newest first.
-    pub(crate) fn revisions(&self, policy: &str, before: Option<u64>, limit: usize) -> StoreResult<Page<RevisionView>> {
+    pub(crate) fn revisions(
+        &self,
+        by: &Asker,
+        policy: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> StoreResult<Page<RevisionView>> {
+        by.may_look_at(policy)?;
         if !self.database.has_policy(policy)? {
             return Err(StoreError::unknown("policy", policy));
         }
@@ -89,7 +99,8 @@ impl App {
     }
 
     /// One revision.
-    pub(crate) fn revision(&self, policy: &str, serial: u64) -> StoreResult<RevisionView> {
+    pub(crate) fn revision(&self, by: &Operator, policy: &str, serial: u64) -> StoreResult<RevisionView> {
+        by.may(policy, None)?;
         let revision = self.database.revision(policy, serial)?;
         revision.ok_or_else(|| StoreError::unknown("revision", format_args!("{serial} of policy {policy}")))
     }

@@ -7,11 +7,13 @@ use axum::body::{Body as RawBody, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use converge_model::Digest;
 use converge_protocol::limits;
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::authority::SignedBody;
 use super::problems::Answer;
 use crate::app::App;
 use crate::error::{StoreError, StoreResult};
@@ -43,6 +45,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
         if length.is_some_and(|length: usize| length > limit) {
             return Err(too_large().into());
         }
+        let signed = request.extensions().get::<SignedBody>().copied();
         let mut arrival = Arrival::new(request.into_body());
         let mut body = Vec::new();
         let mut places = Vec::new();
@@ -52,6 +55,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Body<T> {
             }
             places.push(app.admission().memory_for(chunk.len()).await?);
             body.extend_from_slice(&chunk);
+        }
+        if signed.is_some_and(|signed| signed.0 != Digest::of(&body)) {
+            return Err(StoreError::unauthorized("the body is not the one that was signed").into());
         }
         let body = serde_json::from_slice(&body).map_err(|error| StoreError::invalid(format!("the body: {error}")))?;
         Ok(Body(body))

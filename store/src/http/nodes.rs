@@ -3,25 +3,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use converge_model::Value;
-use converge_protocol::{
-    EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeChange, NodeFilter, NodePage, NodeView, limits,
-};
+use converge_protocol::authority::{Approval, KeyRotation, WaitingMachine};
+use converge_protocol::{EnrollRequest, EnrollResponse, NodeChange, NodeFilter, NodePage, NodeView, Page, limits};
 use serde::Deserialize;
 
+use super::authority::{Node, Operator};
 use super::body::Body;
-use super::problems::{Answer, Asked, Named};
-use super::{Bearer, Operator};
+use super::problems::{Answer, Asked, Named, Said};
 use crate::app::App;
+use crate::app::tokens::holder_of;
+use crate::persistence::Deed;
 
 /// The query of a check-in.
 #[derive(Deserialize)]
 pub(super) struct CheckInQuery {
     wait: Option<u64>,
+}
+
+/// The query of a list by name.
+#[derive(Deserialize)]
+pub(super) struct PageQuery {
+    #[serde(default)]
+    pub(super) after: String,
+    pub(super) limit: Option<usize>,
 }
 
 /// How many items a page has of those that were asked for.
@@ -31,28 +40,22 @@ pub(super) fn page_limit(limit: Option<usize>) -> usize {
 
 pub(super) async fn enroll(
     State(app): State<Arc<App>>,
+    deed: Deed,
     Body(request): Body<EnrollRequest>,
 ) -> Result<Json<EnrollResponse>, Answer> {
-    Ok(Json(app.blocking(move |app| app.enroll(&request)).await?))
-}
-
-pub(super) async fn make_join_token(
-    State(app): State<Arc<App>>,
-    _: Operator,
-    Body(request): Body<JoinTokenRequest>,
-) -> Result<Json<JoinToken>, Answer> {
-    Ok(Json(app.blocking(move |app| app.make_join_token(&request)).await?))
+    let deed = Deed { who: holder_of(&request.token), ..deed };
+    Ok(Json(app.blocking(move |app| app.enroll(&request, &deed)).await?))
 }
 
 pub(super) async fn check_in(
     State(app): State<Arc<App>>,
-    Bearer(token): Bearer,
+    node: Node,
     Asked(query): Asked<CheckInQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Answer> {
     let known = headers.get(header::IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
     let patience = Duration::from_secs(query.wait.unwrap_or(0).min(limits::WAIT_SECONDS));
-    let (assignment, tag) = app.check_in_held(&token, known, patience).await?;
+    let (assignment, tag) = app.check_in_held(node, known, patience).await?;
     let tagged = [(header::ETAG, tag.clone())];
     Ok(if known == Some(tag.as_str()) {
         (StatusCode::NOT_MODIFIED, tagged).into_response()
@@ -63,44 +66,91 @@ pub(super) async fn check_in(
 
 pub(super) async fn set_facts(
     State(app): State<Arc<App>>,
-    Bearer(token): Bearer,
+    node: Node,
     Body(facts): Body<Value>,
 ) -> Result<StatusCode, Answer> {
-    app.blocking(move |app| app.set_facts(&token, &facts)).await?;
+    app.blocking(move |app| app.set_facts(&node, &facts)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn rotate_key(
+    State(app): State<Arc<App>>,
+    node: Node,
+    Body(request): Body<KeyRotation>,
+) -> Result<StatusCode, Answer> {
+    app.blocking(move |app| app.rotate_key(&node, &request)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn waiting(
+    State(app): State<Arc<App>>,
+    by: Operator,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<Page<WaitingMachine>>, Answer> {
+    let limit = page_limit(query.limit);
+    Ok(Json(app.blocking(move |app| app.waiting(&by, &query.after, limit)).await?))
+}
+
+pub(super) async fn approve(
+    State(app): State<Arc<App>>,
+    by: Operator,
+    Named(name): Named<String>,
+    Body(approval): Body<Approval>,
+) -> Result<(Extension<Said>, Json<Approval>), Answer> {
+    let fingerprint = app.blocking(move |app| app.approve(&by, &name, &approval)).await?;
+    let said = Said(format!("the node has the key {fingerprint}"));
+    Ok((Extension(said), Json(Approval { fingerprint: Some(fingerprint) })))
+}
+
+pub(super) async fn revoke(
+    State(app): State<Arc<App>>,
+    by: Operator,
+    Named(name): Named<String>,
+) -> Result<StatusCode, Answer> {
+    app.blocking(move |app| app.set_revoked(&by, &name, true)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn unrevoke(
+    State(app): State<Arc<App>>,
+    by: Operator,
+    Named(name): Named<String>,
+) -> Result<StatusCode, Answer> {
+    app.blocking(move |app| app.set_revoked(&by, &name, false)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    _: Operator,
+    by: Operator,
     Asked(filter): Asked<NodeFilter>,
 ) -> Result<Json<NodePage>, Answer> {
     let limit = page_limit(filter.limit);
-    Ok(Json(app.blocking(move |app| app.nodes(&filter, limit)).await?))
+    Ok(Json(app.blocking(move |app| app.nodes(&by, &filter, limit)).await?))
 }
 
 pub(super) async fn change(
     State(app): State<Arc<App>>,
-    _: Operator,
+    by: Operator,
     Named(name): Named<String>,
     Body(change): Body<NodeChange>,
 ) -> Result<Json<NodeView>, Answer> {
-    Ok(Json(app.blocking(move |app| app.change_node(&name, &change)).await?))
+    Ok(Json(app.blocking(move |app| app.change_node(&by, &name, &change)).await?))
 }
 
 pub(super) async fn forget(
     State(app): State<Arc<App>>,
-    _: Operator,
+    by: Operator,
     Named(name): Named<String>,
 ) -> Result<StatusCode, Answer> {
-    app.blocking(move |app| app.forget_node(&name)).await?;
+    app.blocking(move |app| app.forget_node(&by, &name)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    _: Operator,
+    by: Operator,
     Named(name): Named<String>,
 ) -> Result<Json<NodeView>, Answer> {
-    Ok(Json(app.blocking(move |app| app.node(&name)).await?))
+    Ok(Json(app.blocking(move |app| app.node_for(&by, &name)).await?))
 }

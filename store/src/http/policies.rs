@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body as RawBody;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use converge_model::{BlobRef, Digest};
 use converge_protocol::{GroupAssignment, Manifest, MissingBlobs, Page, PolicyView, RevisionView, limits};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
+use super::authority::{Asker, Operator};
 use super::body::{Arrival, Body};
-use super::nodes::page_limit;
-use super::problems::{Answer, Asked, Named};
-use super::{Bearer, Operator};
+use super::nodes::{PageQuery, page_limit};
+use super::problems::{Answer, Asked, Named, Said};
 use crate::app::App;
 use crate::error::StoreError;
 
@@ -29,89 +29,65 @@ pub(super) struct RevisionsQuery {
     limit: Option<usize>,
 }
 
-/// The query of a list of policies.
-#[derive(Deserialize)]
-pub(super) struct PoliciesQuery {
-    #[serde(default)]
-    after: String,
-    limit: Option<usize>,
-}
-
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    _: Operator,
-    Asked(query): Asked<PoliciesQuery>,
+    by: Operator,
+    Asked(query): Asked<PageQuery>,
 ) -> Result<Json<Page<PolicyView>>, Answer> {
     let limit = page_limit(query.limit);
-    Ok(Json(app.blocking(move |app| app.policies(&query.after, limit)).await?))
+    Ok(Json(app.blocking(move |app| app.policies(&by, &query.after, limit)).await?))
 }
 
 pub(super) async fn publish(
     State(app): State<Arc<App>>,
-    _: Operator,
+    by: Operator,
     Named(policy): Named<String>,
     Body(manifest): Body<Manifest>,
-) -> Result<Json<RevisionView>, Answer> {
-    Ok(Json(app.blocking(move |app| app.publish(&policy, &manifest)).await?))
+) -> Result<(Extension<Said>, Json<RevisionView>), Answer> {
+    let published = app.blocking(move |app| app.publish(&by, &policy, &manifest)).await?;
+    Ok((Extension(Said(format!("revision {}", published.serial))), Json(published)))
 }
 
-/// The operator may ask for any policy's, a node for those of its own.
+/// An operator may ask for any policy's within their scope, a node for those of its own.
 pub(super) async fn revisions(
     State(app): State<Arc<App>>,
-    Bearer(token): Bearer,
+    by: Asker,
     Named(policy): Named<String>,
     Asked(query): Asked<RevisionsQuery>,
 ) -> Result<Json<Page<RevisionView>>, Answer> {
     let limit = page_limit(query.limit);
-    let work = move |app: &App| {
-        let is_own = app.node_of(&token).is_ok_and(|node| node.assignment.policy == policy);
-        if !is_own {
-            app.check_operator(&token)?;
-        }
-        app.revisions(&policy, query.after, limit)
-    };
-    Ok(Json(app.blocking(work).await?))
+    Ok(Json(app.blocking(move |app| app.revisions(&by, &policy, query.after, limit)).await?))
 }
 
 pub(super) async fn revision(
     State(app): State<Arc<App>>,
-    _: Operator,
+    by: Operator,
     Named((policy, serial)): Named<(String, u64)>,
 ) -> Result<Json<RevisionView>, Answer> {
-    Ok(Json(app.blocking(move |app| app.revision(&policy, serial)).await?))
+    Ok(Json(app.blocking(move |app| app.revision(&by, &policy, serial)).await?))
 }
 
 pub(super) async fn assign(
     State(app): State<Arc<App>>,
-    _: Operator,
+    by: Operator,
     Named((policy, group)): Named<(String, String)>,
     Body(assignment): Body<GroupAssignment>,
-) -> Result<StatusCode, Answer> {
-    app.blocking(move |app| app.assign(&policy, &group, assignment.serial)).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<(Extension<Said>, StatusCode), Answer> {
+    app.blocking(move |app| app.assign(&by, &policy, &group, assignment.serial)).await?;
+    Ok((Extension(Said(format!("revision {}", assignment.serial))), StatusCode::NO_CONTENT))
 }
 
 pub(super) async fn missing_blobs(
     State(app): State<Arc<App>>,
-    _: Operator,
     Body(question): Body<MissingBlobs>,
 ) -> Result<Json<MissingBlobs>, Answer> {
     Ok(Json(app.blocking(move |app| app.missing_blobs(question)).await?))
 }
 
-/// Any node, and the operator, may have any blob whose digest they know.
-pub(super) async fn get_blob(
-    State(app): State<Arc<App>>,
-    Bearer(token): Bearer,
-    Named(digest): Named<String>,
-) -> Result<Response, Answer> {
+/// Any node, and any operator, may have any blob whose digest they know.
+pub(super) async fn get_blob(State(app): State<Arc<App>>, Named(digest): Named<String>) -> Result<Response, Answer> {
     let digest: Digest = digest.parse().map_err(StoreError::invalid)?;
-    let (file, size) = app
-        .blocking(move |app| {
-            app.node_of(&token).map(drop).or_else(|_| app.check_operator(&token))?;
-            app.blob(&digest)
-        })
-        .await?;
+    let (file, size) = app.blocking(move |app| app.blob(&digest)).await?;
     let file = tokio::fs::File::from_std(file);
     let chunks = futures_util::stream::unfold(file, |mut file| async move {
         let mut chunk = vec![0; CHUNK];
@@ -131,7 +107,6 @@ pub(super) async fn get_blob(
 
 pub(super) async fn put_blob(
     State(app): State<Arc<App>>,
-    _: Operator,
     Named(digest): Named<String>,
     body: RawBody,
 ) -> Result<Json<BlobRef>, Answer> {

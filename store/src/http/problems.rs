@@ -12,6 +12,10 @@ use serde::de::DeserializeOwned;
 use super::requests::RequestId;
 use crate::error::StoreError;
 
+/// What the audit log says of an answer: in the extensions of the response.
+#[derive(Clone, Debug)]
+pub(crate) struct Said(pub(crate) String);
+
 /// An error on its way out.
 pub(crate) struct Answer(StoreError);
 
@@ -31,14 +35,17 @@ impl IntoResponse for Answer {
             }
             StoreError::Trouble(error) => {
                 tracing::error!(request, "{error}");
-                Problem::new(500, "trouble", "The store is in trouble")
-                    .with_detail(format!("the store could not do it; its log says why under request {request}"))
+                let problem = Problem::new(500, "trouble", "The store is in trouble");
+                let detail = format!("the store could not do it; its log says why under request {request}");
+                Box::new(problem.with_detail(detail))
             }
         };
         problem.request = Some(request);
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry = problem.retry_after.map(HeaderValue::from);
+        let said = Said(problem.detail.clone().unwrap_or_else(|| problem.title.clone()));
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], Json(problem)).into_response();
+        response.extensions_mut().insert(said);
         if let Some(retry) = retry {
             response.headers_mut().insert(header::RETRY_AFTER, retry);
         }

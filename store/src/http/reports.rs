@@ -8,36 +8,36 @@ use axum::http::StatusCode;
 use converge_model::{Report, RunId};
 use converge_protocol::{Page, ReportFilter, ReportSummary};
 
+use super::authority::{Node, Operator};
 use super::body::Body;
 use super::nodes::page_limit;
 use super::problems::{Answer, Asked, Named};
-use super::{Bearer, Operator};
 use crate::app::App;
 use crate::error::StoreError;
 
 pub(super) async fn add(
     State(app): State<Arc<App>>,
-    Bearer(token): Bearer,
+    node: Node,
     Body(report): Body<Report>,
 ) -> Result<StatusCode, Answer> {
-    app.blocking(move |app| app.add_report(&token, report)).await?;
+    app.blocking(move |app| app.add_report(&node, report)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    _: Operator,
+    by: Operator,
     Asked(filter): Asked<ReportFilter>,
 ) -> Result<Json<Page<ReportSummary>>, Answer> {
     let limit = page_limit(filter.limit);
-    Ok(Json(app.blocking(move |app| app.reports(&filter, limit)).await?))
+    Ok(Json(app.blocking(move |app| app.reports(&by, &filter, limit)).await?))
 }
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    _: Operator,
+    by: Operator,
     Named(run): Named<String>,
 ) -> Result<Json<Report>, Answer> {
     let run: RunId = run.parse().map_err(StoreError::invalid)?;
-    Ok(Json(app.blocking(move |app| app.report(run)).await?))
+    Ok(Json(app.blocking(move |app| app.report(&by, run)).await?))
 }

@@ -76,6 +76,14 @@ pub(super) async fn attend(State(app): State<Arc<App>>, request: Request, next: 
     response
 }
 
+/// Carries `work` on to its end though whoever waits for it goes away. It answers the request that is being answered.
+pub(super) async fn carry_on<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    let id = RequestId(RequestId::current());
+    tokio::spawn(REQUEST.scope(id, work)).await
+}
+
 /// A method as a label: methods that nobody knows are one.
 fn word(method: &Method) -> &'static str {
     match *method {

@@ -3,7 +3,9 @@
 //!
 //! A connection for writing, which many share a commit of; a few for reading, which never wait for it (write-ahead log).
 
+mod audit;
 mod figures;
+mod keys;
 mod node_changes;
 mod node_state;
 mod nodes;
@@ -23,9 +25,11 @@ use std::time::Duration;
 use converge_model::{Digest, Error, ErrorKind, Result};
 use rusqlite::{Connection, OpenFlags};
 
+pub(crate) use audit::Deed;
 pub(crate) use figures::Figures;
-pub(crate) use nodes::{KnownNode, NewNode, NodeSelection};
-pub(crate) use tokens::{JoinScope, NewJoinToken};
+pub(crate) use keys::Candidate;
+pub(crate) use nodes::{KnownNode, NodeSelection};
+pub(crate) use tokens::{JoinScope, NewJoinToken, NewOperator, id_of, same};
 
 use crate::error::{StoreError, StoreResult};
 

@@ -2,35 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use converge_model::{BlobRef, Digest, RunId, Timestamp, Value};
+use converge_model::{BlobRef, RunId, Timestamp, Value};
 use converge_protocol::node::AssignedRevision;
-use converge_protocol::{Assignment, NodeView, Page};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use converge_protocol::{Assignment, NodeView, Page, Scope};
+use converge_trust::node_key::NodePublicKey;
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::reports::{SUMMARY_COLUMNS, summary};
-use super::tokens::use_join_token;
-use super::{Database, JoinScope, digest_column, json_column, one_more_than, to_json};
-use crate::error::{StoreError, StoreResult};
+use super::{Database, digest_column, json_column, one_more_than, to_json};
+use crate::error::StoreResult;
 
-/// A machine that becomes a node.
-pub(crate) struct NewNode<'a> {
-    pub(crate) name: &'a str,
-    pub(crate) join_token: &'a Digest,
-    pub(crate) token: &'a Digest,
-    /// The token of the node of that name until now, from a machine that enrols anew.
-    pub(crate) previous: Option<&'a Digest>,
-}
-
-/// Who asks: a node, found by its token.
+/// Who asks: a node, found by its name.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownNode {
     pub(crate) id: i64,
+    pub(crate) key: NodePublicKey,
+    pub(crate) revoked: bool,
     pub(crate) last_contact: Option<Timestamp>,
     pub(crate) assignment: Assignment,
 }
 
 /// Which nodes a page has.
 pub(crate) struct NodeSelection<'a> {
+    /// Where the operator who asks may look.
+    pub(crate) scope: &'a Scope,
     pub(crate) policy: Option<&'a str>,
     pub(crate) group: Option<&'a str>,
     pub(crate) tag: Option<&'a str>,
@@ -41,36 +36,22 @@ pub(crate) struct NodeSelection<'a> {
 }
 
 impl Database {
-    /// Enrols a node, using its join token once. A name that is taken is refused, and costs no use.
-    pub(crate) fn enroll(&self, node: &NewNode<'_>, now: Timestamp) -> StoreResult<JoinScope> {
-        self.write("enrol node", |db| {
-            let scope = use_join_token(db, node.join_token, now)?;
-            let sql = "INSERT INTO node (name, token_hash, policy, node_group, enrolled) VALUES (?1, ?2, ?3, ?4, ?5)
-                       ON CONFLICT (name) DO NOTHING";
-            let made = db.execute(sql, params![node.name, node.token.as_bytes(), scope.policy, scope.group, now.0])?;
-            if made == 0 && !takes_over(db, node, &scope)? {
-                return Err(StoreError::conflict(format!(
-                    "a node named {:?} is enrolled already; choose another name with --name, or enrol on the machine that it is with --again",
-                    node.name
-                )));
-            }
-            Ok(scope)
-        })
-    }
-
-    /// The node whose token has this hash, with what it should run: one indexed read.
-    pub(crate) fn node_by_token(&self, hash: &Digest) -> StoreResult<Option<KnownNode>> {
+    /// The node of this name, with what it should run: one indexed read.
+    pub(crate) fn known_node(&self, name: &str) -> StoreResult<Option<KnownNode>> {
         const SQL: &str = "SELECT node.id, node.last_contact, node.name, node.policy, node.node_group, node.tags,
-                   node.attributes, revision.serial, revision.graph, revision.graph_size
+                   node.attributes, revision.serial, revision.graph, revision.graph_size, node.key,
+                   node.revoked IS NOT NULL
             FROM node
             LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
             LEFT JOIN revision ON revision.policy = live.policy AND revision.serial = live.serial
-            WHERE node.token_hash = ?1";
-        self.read_one("node by token", |db| {
+            WHERE node.name = ?1";
+        self.read_one("known node", |db| {
             db.prepare_cached(SQL)?
-                .query_row([hash.as_bytes()], |row| {
+                .query_row([name], |row| {
                     Ok(KnownNode {
                         id: row.get(0)?,
+                        key: NodePublicKey::from_bytes(row.get(10)?),
+                        revoked: row.get(11)?,
                         last_contact: row.get::<_, Option<i64>>(1)?.map(Timestamp),
                         assignment: Assignment {
                             name: row.get(2)?,
@@ -105,17 +86,21 @@ impl Database {
 
     /// A page of nodes by name.
     pub(crate) fn nodes(&self, selection: &NodeSelection<'_>, limit: usize) -> StoreResult<Page<NodeView>> {
-        let NodeSelection { policy, group, tag, with_facts, after } = selection;
+        let NodeSelection { scope, policy, group, tag, with_facts, after } = selection;
+        let (policies, groups) = scope_columns(scope)?;
         let facts = if *with_facts { "node.facts" } else { "NULL" };
         let sql = format!(
             "{} WHERE node.name > ?1 AND (?3 IS NULL OR node.policy = ?3) AND (?4 IS NULL OR node.node_group = ?4)
                AND (?5 IS NULL OR EXISTS (SELECT 1 FROM json_each(node.tags) WHERE value = ?5))
+               AND (?6 IS NULL OR node.policy IN (SELECT value FROM json_each(?6)))
+               AND (?7 IS NULL OR node.node_group IN (SELECT value FROM json_each(?7)))
              ORDER BY node.name LIMIT ?2",
             view_sql(facts)
         );
         let mut items: Vec<NodeView> = self.read("list nodes", |db| {
             let mut statement = db.prepare_cached(&sql)?;
-            statement.query_map(params![after, one_more_than(limit), policy, group, tag], view)?.collect()
+            let values = params![after, one_more_than(limit), policy, group, tag, policies, groups];
+            statement.query_map(values, view)?.collect()
         })?;
         let next = (items.len() > limit).then(|| {
             items.truncate(limit);
@@ -129,14 +114,6 @@ impl Database {
         let sql = format!("{} WHERE node.name = ?1", view_sql("node.facts"));
         self.read("show node", |db| db.prepare_cached(&sql)?.query_row([name], view).optional())
     }
-}
-
-/// Lets a machine that has a node's token go on as that node, with another token.
-fn takes_over(db: &Connection, node: &NewNode<'_>, scope: &JoinScope) -> StoreResult<bool> {
-    let Some(previous) = node.previous else { return Ok(false) };
-    let sql = "UPDATE node SET token_hash = ?3, policy = ?4, node_group = ?5 WHERE name = ?1 AND token_hash = ?2";
-    let values = params![node.name, previous.as_bytes(), node.token.as_bytes(), scope.policy, scope.group];
-    Ok(db.execute(sql, values)? == 1)
 }
 
 fn assigned_revision(row: &Row<'_>) -> rusqlite::Result<Option<AssignedRevision>> {
@@ -182,6 +159,12 @@ fn view(row: &Row<'_>) -> rusqlite::Result<NodeView> {
         counts: last_run.as_ref().map_or_else(BTreeMap::new, |run| run.counts.clone()),
         last_run,
     })
+}
+
+/// A scope's policies and groups as statements take them: nothing where it has all.
+pub(super) fn scope_columns(scope: &Scope) -> StoreResult<(Option<String>, Option<String>)> {
+    let column = |names: &[String]| if names.is_empty() { Ok(None) } else { to_json(&names).map(Some) };
+    Ok((column(&scope.policies)?, column(&scope.groups)?))
 }
 
 /// The run that a column names.

@@ -2,11 +2,11 @@
 
 use converge_model::report::Conclusion;
 use converge_model::{Report, RunId, Timestamp};
-use converge_protocol::{Page, ReportFilter, ReportSummary};
+use converge_protocol::{Page, ReportFilter, ReportSummary, Scope};
 use rusqlite::{OptionalExtension, Row, params, params_from_iter};
 
 use super::node_state::note_report;
-use super::nodes::run_column;
+use super::nodes::{run_column, scope_columns};
 use super::{Database, json_column, one_more_than, to_json};
 use crate::error::{StoreError, StoreResult};
 
@@ -65,13 +65,24 @@ impl Database {
         })
     }
 
-    /// A page of summaries, newest first.
-    pub(crate) fn reports(&self, filter: &ReportFilter, limit: usize) -> StoreResult<Page<ReportSummary>> {
+    /// A page of summaries of nodes within a scope, newest first.
+    pub(crate) fn reports(
+        &self,
+        scope: &Scope,
+        filter: &ReportFilter,
+        limit: usize,
+    ) -> StoreResult<Page<ReportSummary>> {
         let mut conditions = vec!["TRUE".to_owned()];
         let mut values: Vec<rusqlite::types::Value> = Vec::new();
         if let Some(node) = &filter.node {
             values.push(node.clone().into());
             conditions.push(format!("node.name = ?{}", values.len()));
+        }
+        let (policies, groups) = scope_columns(scope)?;
+        for (column, names) in [("node.policy", policies), ("node.node_group", groups)] {
+            let Some(names) = names else { continue };
+            values.push(names.into());
+            conditions.push(format!("{column} IN (SELECT value FROM json_each(?{}))", values.len()));
         }
         if filter.eventful {
             conditions.push("report.eventful".to_owned());

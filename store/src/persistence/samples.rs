@@ -29,7 +29,7 @@ pub(super) fn report(millis: i64, random: u128) -> Report {
 
 /// Makes nodes, and says by which numbers the database knows them.
 pub(super) fn nodes(database: &Database, count: u32) -> Vec<i64> {
-    let sql = "INSERT INTO node (name, token_hash, policy, node_group, enrolled) VALUES (?1, CAST(?1 AS BLOB), 'webserver', 'dev', 0)";
+    let sql = "INSERT INTO node (name, key, policy, node_group, enrolled) VALUES (?1, CAST(?1 AS BLOB), 'webserver', 'dev', 0)";
     let made = database.write("make nodes", |db| {
         (0..count)
             .map(|number| {

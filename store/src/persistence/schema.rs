@@ -6,7 +6,7 @@ use converge_model::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
 /// Step N brings a database from version N to N + 1. A step that was released never changes.
-const STEPS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const STEPS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
 
 /// Brings the database to the newest version, in one transaction a step.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {

@@ -12,12 +12,13 @@ use converge_protocol::JoinTokenRequest;
 use converge_protocol::NodeFilter;
 use converge_store::{Store, StoreOptions, TlsOptions};
 use converge_system::linux::{durable, facts};
+use converge_trust::join_string::JoinString;
 
 use super::compile::Compilation;
 use super::{enroll, publish};
 use crate::access;
 use crate::cli::{CommonArgs, DemoArgs};
-use crate::client::StoreClient;
+use crate::client::{Credentials, StoreClient};
 use crate::clock::MachineClock;
 use crate::config::{ConfigDir, NodeIdentity};
 use crate::console::{Console, NOTE, STRONG, report, styled};
@@ -143,9 +144,16 @@ impl Place {
             group: GROUP.to_owned(),
             uses: Some(1),
             valid_seconds: Some(600),
+            replaces: None,
         })?;
-        let join = enroll::join_string(store.base(), store.trust(), &token.token);
-        Ok(enroll::enroll(&config, &join, &facts::hostname()?)?.name)
+        let join = JoinString {
+            stores: token.stores,
+            authority: store.trust().pin(),
+            token: token.token,
+            signers: None,
+            threshold: None,
+        };
+        Ok(enroll::enroll(&config, &join, &facts::hostname()?, &mut |_| Ok(()))?.name)
     }
 }
 
@@ -203,7 +211,7 @@ impl RunningStore {
             Error::new(ErrorKind::NotFound, "read", store.access_file().display(), "the store wrote none")
         })?;
         runtime.spawn(store.serve(std::future::pending()));
-        let client = StoreClient::new(&access.store, access.authority.into(), Some(access.token))?;
+        let client = StoreClient::new(&access.store, access.authority.into(), Credentials::Operator(access.token))?;
         Ok(Self { client, _runtime: runtime })
     }
 }

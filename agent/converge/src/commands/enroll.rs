@@ -1,23 +1,25 @@
 //! `converge enroll`: make this machine a node of a store.
 
 use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
 
 use converge_model::{Error, ErrorKind, Result};
-use converge_protocol::EnrollRequest;
-use converge_system::linux::facts;
+use converge_protocol::{EnrollRequest, EnrollResponse};
+use converge_system::linux::{durable, facts};
+use converge_trust::join_string::{self, JoinString};
+use converge_trust::node_key::{Purpose, enrolment_message, signature_text};
 use serde::Serialize;
 
 use crate::cli::{CommonArgs, EnrollArgs};
-use crate::client::StoreClient;
+use crate::client::{Credentials, StoreClient};
 use crate::config::{ConfigDir, NodeIdentity};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
-use crate::tls::Trust;
+use crate::identity::NodeKeys;
 
-/// The join string of a store, its authority and a token: `https://127.0.0.1:8600#TOKEN#AUTHORITY`.
-pub(crate) fn join_string(store: &str, trust: Trust, token: &str) -> String {
-    trust.pin().map_or_else(|| format!("{store}#{token}"), |authority| format!("{store}#{token}#{authority}"))
-}
+/// How often a machine that waits asks whether it was approved.
+const ASKS_EVERY: Duration = Duration::from_secs(3);
 
 /// What enrolling came to.
 #[derive(Debug, Serialize)]
@@ -30,6 +32,8 @@ pub(crate) struct Enrolled {
     pub group: String,
     /// Its store.
     pub store: String,
+    /// The fingerprint of its key.
+    pub fingerprint: String,
 }
 
 /// Enrols this machine, and keeps what it was given.
@@ -40,12 +44,33 @@ pub(crate) fn run(args: &EnrollArgs, common: &CommonArgs, console: Console) -> O
         let error = Error::new(ErrorKind::Invalid, "enrol", "this machine", cause);
         return Err(error.with_hint("enrol it anew with --again").into());
     }
-    let join = if args.join == "-" { read_join_string()? } else { args.join.clone() };
+    let join = match (&args.join, &args.join_file) {
+        (_, Some(file)) => from_file(file)?,
+        (Some(join), None) if join != "-" => join.clone(),
+        _ => from_standard_input()?,
+    };
     let name = match &args.name {
         Some(name) => name.clone(),
         None => facts::hostname()?,
     };
-    let enrolled = enroll(&config, join.trim(), &name)?;
+    let mut said = false;
+    let mut wait = |fingerprint: &str| {
+        let approve = format!("`converge node approve {name}`");
+        if args.no_wait {
+            let cause = format!("the name is another key's, and an operator has to approve this one: {fingerprint}");
+            let error = Error::new(ErrorKind::Busy, "enrol", "this machine", cause);
+            return Err(error.with_hint(format!("an operator says {approve}; then enrol again")));
+        }
+        if !said {
+            console.note(format_args!(
+                "the name {name} is another key's: waiting for an operator to say {approve}\nthe key of this machine is {fingerprint}"
+            ));
+        }
+        said = true;
+        std::thread::sleep(ASKS_EVERY);
+        Ok(())
+    };
+    let enrolled = enroll(&config, &JoinString::parse(&join)?, &name, &mut wait)?;
     console.result(&enrolled, |node| {
         format!(
             "{} is a node of {}: policy {}, group {}\nconverge it with `converge --once`, or see first with `converge plan`",
@@ -54,32 +79,90 @@ pub(crate) fn run(args: &EnrollArgs, common: &CommonArgs, console: Console) -> O
     })
 }
 
-/// Enrols as `name` with a join string, and writes the node's identity.
-pub(crate) fn enroll(config: &ConfigDir, join: &str, name: &str) -> Outcome<Enrolled> {
-    let Some((store, token)) = join.split_once('#') else {
-        return Err(Failure::input("use", "the join string", "it is not one: an address, `#` and a token")
-            .with_hint("pass what `converge token` printed, in quotes"));
+/// Enrols as `name` with a join string, and writes the node's identity. While an operator has to approve it, `wait` is
+/// called with the fingerprint of the machine's key before each time it asks again.
+pub(crate) fn enroll(
+    config: &ConfigDir,
+    join: &JoinString,
+    name: &str,
+    wait: &mut dyn FnMut(&str) -> Result<()>,
+) -> Outcome<Enrolled> {
+    let keys = NodeKeys::read_or_make(config)?;
+    let key = keys.current().public();
+    let proof = keys.current().sign(Purpose::Enroll, &enrolment_message(&join.token, name, &key));
+    let request = EnrollRequest {
+        token: join.token.clone(),
+        name: name.to_owned(),
+        key: key.to_string(),
+        proof: signature_text(&proof),
     };
-    let (token, authority) = match token.split_once('#') {
-        Some((token, authority)) => {
-            let authority =
-                authority.parse().map_err(|cause: String| Failure::input("use", "the join string", cause))?;
-            (token, Some(authority))
-        }
-        None => (token, None),
-    };
-    let client = StoreClient::new(store, authority.into(), None)?;
-    // Who is this node already may stay it under the same name. A node.toml that cannot be read proves nothing.
-    let previous = config.node().ok().flatten().filter(|node| node.name == name).map(|node| node.token);
-    let answer = client.enroll(&EnrollRequest { token: token.to_owned(), name: name.to_owned(), previous })?;
-    let identity = NodeIdentity { store: store.to_owned(), name: answer.name.clone(), token: answer.token, authority };
-    config.write_node(&identity)?;
-    Ok(Enrolled { name: answer.name, policy: answer.policy, group: answer.group, store: store.to_owned() })
+    check_signers(config, join)?;
+    let (client, mut answer) = first_that_answers(join, &request)?;
+    while answer.waiting {
+        wait(&key.fingerprint())?;
+        answer = match client.enroll(&request) {
+            Ok(answer) => answer,
+            // A store that is away for a while is waited for too.
+            Err(error) if is_away(&error) => continue,
+            Err(error) => return Err(error.into()),
+        };
+    }
+    if let Some(signers) = &join.signers {
+        durable::write(&config.signers_file(), signers.as_bytes(), 0o644)?;
+    }
+    config.write_node(&NodeIdentity {
+        store: client.base().to_owned(),
+        name: answer.name.clone(),
+        store_identity: answer.store,
+        authority: join.authority,
+        threshold: join.threshold,
+    })?;
+    let store = client.base().to_owned();
+    let fingerprint = key.fingerprint();
+    Ok(Enrolled { name: answer.name, policy: answer.policy, group: answer.group, store, fingerprint })
 }
 
-fn read_join_string() -> Result<String> {
+/// Asks at one address after the other. The token goes to no one who does not show the authority of the join string.
+fn first_that_answers(join: &JoinString, request: &EnrollRequest) -> Result<(StoreClient, EnrollResponse)> {
+    let mut last = None;
+    for address in &join.stores {
+        let client = StoreClient::new(address, join.authority.into(), Credentials::Nothing)?;
+        match client.enroll(request) {
+            Ok(answer) => return Ok((client, answer)),
+            Err(error) if is_away(&error) => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Invalid, "use", "the join string", "it names no store")))
+}
+
+fn is_away(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut | ErrorKind::Busy)
+}
+
+/// Whom a machine trusts already is not for a join string to change.
+fn check_signers(config: &ConfigDir, join: &JoinString) -> Outcome {
+    let file = config.signers_file();
+    let there = durable::read(&file, join_string::LONGEST as u64)?;
+    match (&join.signers, there) {
+        (Some(signers), Some(there)) if there != signers.as_bytes() => {
+            let cause = "this machine trusts other signers than the join string names";
+            Err(Failure::input("enrol, keeping", file.display(), cause)
+                .with_hint("where the join string is right, remove the file first"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn from_file(file: &Path) -> Outcome<String> {
+    let bytes = durable::read(file, join_string::LONGEST as u64 + 2)?;
+    let bytes = bytes.ok_or_else(|| Failure::input("read", file.display(), "it is not there"))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn from_standard_input() -> Result<String> {
     let mut text = String::new();
-    let read = std::io::stdin().take(4096).read_to_string(&mut text);
+    let read = std::io::stdin().take(join_string::LONGEST as u64 + 2).read_to_string(&mut text);
     read.map_err(|error| Error::io("read", "the join string from standard input", &error))?;
     Ok(text)
 }

@@ -16,7 +16,7 @@ use crate::repository::PolicyRepository;
 
 /// What a new repository begins with. What is there already stays as it is.
 const BEGINNING: &[(&str, &str)] = &[
-    ("converge.toml", "store = \"http://127.0.0.1:8600\"\n"),
+    ("converge.toml", "store = \"https://127.0.0.1:8600\"\n"),
     (
         "cookbooks/base/cookbook.toml",
         "name = \"base\"\nversion = \"0.1.0\"\n\

@@ -1,11 +1,13 @@
 //! One file a command.
 
+pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod demo;
 pub(crate) mod enroll;
 pub(crate) mod facts;
 pub(crate) mod init;
+pub(crate) mod key;
 pub(crate) mod node;
 pub(crate) mod nodes;
 pub(crate) mod plan;

@@ -1,13 +1,16 @@
 //! `converge node`: one node of the store, shown, changed or forgotten.
 
 use converge_model::{Clock, Value};
+use converge_protocol::authority::{Approval, WaitingMachine};
 use converge_protocol::{NodeChange, NodeView};
+use serde_json::json;
 
 use super::nodes::{revision, state};
 use crate::access;
 use crate::cli::{NodeAction, NodeArgs};
 use crate::clock::MachineClock;
 use crate::console::Console;
+use crate::console::table::table;
 use crate::console::words::{ago, counts, moment};
 use crate::failure::{Failure, Outcome};
 
@@ -25,12 +28,44 @@ pub(crate) fn run(args: &NodeArgs, console: Console) -> Outcome {
             let change = NodeChange { add_tags: add.clone(), remove_tags: remove.clone(), ..NodeChange::default() };
             store.change_node(name, &change)?
         }
+        NodeAction::Waiting => return console.result(&store.waiting()?, |waiting| waiting_text(waiting)),
+        NodeAction::Approve { name, fingerprint } => {
+            let approved = store.approve(name, &Approval { fingerprint: fingerprint.clone() })?;
+            let fingerprint = approved.fingerprint.unwrap_or_default();
+            let result = json!({ "approved": name, "fingerprint": fingerprint });
+            return console
+                .result(&result, |_| format!("{name} is the machine with the key {fingerprint} from now on"));
+        }
+        NodeAction::Revoke { name, undo } => {
+            store.set_revoked(name, !undo)?;
+            let said = if *undo { "is taken again" } else { "is revoked: every request of it is refused" };
+            return console.result(&json!({ "node": name, "revoked": !undo }), |_| format!("node {name} {said}"));
+        }
         NodeAction::Forget { name } => {
             store.forget_node(name)?;
-            return console.result(&serde_json::json!({ "forgotten": name }), |_| format!("node {name} is forgotten"));
+            return console.result(&json!({ "forgotten": name }), |_| format!("node {name} is forgotten"));
         }
     };
     console.result(&node, text)
+}
+
+/// The machines that wait, as a table.
+fn waiting_text(waiting: &[WaitingMachine]) -> String {
+    if waiting.is_empty() {
+        return "no machine waits".to_owned();
+    }
+    let now = MachineClock.now();
+    let rows = waiting.iter().map(|machine| {
+        vec![
+            machine.name.clone(),
+            machine.fingerprint.clone(),
+            machine.policy.clone(),
+            machine.group.clone(),
+            machine.peer.clone(),
+            ago(machine.asked, now),
+        ]
+    });
+    table(&["node", "key", "policy", "group", "from", "asked"], rows)
 }
 
 /// Adds `cookbook.attribute=VALUE` to a change.

@@ -42,7 +42,7 @@ pub(crate) fn state(node: &NodeView) -> String {
 /// The nodes as a table.
 pub(crate) fn text(nodes: &[NodeView]) -> String {
     if nodes.is_empty() {
-        return "no nodes yet; `converge token` makes a join string for the first".to_owned();
+        return "no nodes yet; `converge token create` makes a join string for the first".to_owned();
     }
     let now = MachineClock.now();
     let rows = nodes.iter().map(|node| {

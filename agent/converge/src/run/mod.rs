@@ -159,9 +159,12 @@ impl Agent {
         match choice {
             PolicyChoice::Local(local) => Ok(PolicySource::Local(local)),
             PolicyChoice::Store => match self.config_dir.node()? {
-                Some(identity) => {
-                    Ok(PolicySource::Store(Arc::new(StorePolicy::new(identity, &self.state, &self.cancel)?)))
-                }
+                Some(identity) => Ok(PolicySource::Store(Arc::new(StorePolicy::new(
+                    identity,
+                    &self.config_dir,
+                    &self.state,
+                    &self.cancel,
+                )?))),
                 None => Err(self.config_dir.not_a_node().into()),
             },
         }

@@ -12,11 +12,12 @@ use converge_system::linux::{durable, facts};
 use converge_system::{BlobSource, NoBlobs};
 
 use crate::cli::PolicyArgs;
-use crate::client::{BlobBytes, CheckIn, StoreClient};
+use crate::client::{BlobBytes, CheckIn, Credentials, StoreClient};
 use crate::commands::compile::{Compilation, GRAPH_FILE};
-use crate::config::NodeIdentity;
+use crate::config::{ConfigDir, NodeIdentity};
 use crate::console::Console;
 use crate::failure::{Failure, Outcome};
+use crate::identity::Signer;
 use crate::repository;
 use crate::state::StateDir;
 use crate::state::assignment::{Remembered, facts_word};
@@ -208,8 +209,9 @@ impl StorePolicy {
     ///
     /// # Errors
     /// Where its address is none, or the cache cannot be used.
-    pub(crate) fn new(identity: NodeIdentity, state: &StateDir, cancel: &Cancel) -> Result<Self> {
-        let client = StoreClient::new(&identity.store, identity.authority.into(), Some(identity.token.clone()))?;
+    pub(crate) fn new(identity: NodeIdentity, config: &ConfigDir, state: &StateDir, cancel: &Cancel) -> Result<Self> {
+        let signer = Box::new(Signer::new(&identity, config, state)?);
+        let client = StoreClient::new(&identity.store, identity.authority.into(), Credentials::Node(signer))?;
         let client = client.stopped_by(cancel);
         Ok(Self { client, identity, state: state.clone(), cache: BlobCache::open(state)? })
     }

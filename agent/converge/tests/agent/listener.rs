@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use converge_model::{BlobRef, Digest, Graph};
+use converge_trust::node_key::NodeKey;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -60,6 +61,7 @@ struct Store {
 /// The store.
 pub(crate) struct Listener {
     address: String,
+    authority: Digest,
     store: Arc<Mutex<Store>>,
 }
 
@@ -69,8 +71,11 @@ impl Listener {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("https://{}", socket.local_addr().unwrap());
         let (tls, authority) = identity();
-        let node = format!("store = \"{address}\"\nname = \"test\"\ntoken = \"secret\"\nauthority = \"{authority}\"\n");
+        let node = format!(
+            "store = \"{address}\"\nname = \"test\"\nstore_identity = \"listener\"\nauthority = \"{authority}\"\n"
+        );
         desk.file("config/node.toml", node);
+        desk.file("config/node.key", NodeKey::generate().unwrap().to_text());
         let store = Arc::new(Mutex::new(Store::default()));
         let shared = Arc::clone(&store);
         std::thread::spawn(move || {
@@ -80,12 +85,17 @@ impl Listener {
                 std::thread::spawn(move || serve(StreamOwned::new(tls, connection), &store));
             }
         });
-        Self { address, store }
+        Self { address, authority, store }
     }
 
     /// Where it is.
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The content of an access file for it.
+    pub(crate) fn access(&self) -> String {
+        json!({ "store": self.address, "authority": self.authority, "token": "secret" }).to_string()
     }
 
     /// Makes what the desk's repository holds the node's next revision.

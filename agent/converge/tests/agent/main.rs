@@ -17,5 +17,6 @@ mod command_line;
 mod desk;
 mod interrupted;
 mod listener;
+mod trust;
 mod why;
 mod wrong_clock;

@@ -102,11 +102,11 @@ fn a_repository_under_git_says_since_which_commit() {
 fn a_store_whose_lists_never_end_holds_nobody() {
     let desk = Desk::new("");
     let store = Listener::of(&desk);
-    desk.file("token", "secret");
-    let token = desk.path("token").display().to_string();
+    let access = desk.path("access.json").display().to_string();
+    desk.file("access.json", store.access());
     for (command, path) in [("report", "/v1/reports"), ("nodes", "/v1/nodes")] {
         store.trouble(path, Trouble::Endless);
-        let ended = desk.run(&[command, "--store", store.address(), "--token-file", &token]).with_code(3);
+        let ended = desk.run(&[command, "--access-file", &access]).with_code(3);
         assert!(ended.stderr.contains("its pages lead nowhere"), "{command}: {}", ended.stderr);
     }
 }

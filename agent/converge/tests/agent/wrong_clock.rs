@@ -22,7 +22,7 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
 "#;
 
 /// The C compiler that links Rust programs makes the library.
-fn library(desk: &Desk) -> PathBuf {
+pub(crate) fn library(desk: &Desk) -> PathBuf {
     desk.file("shim.c", SHIM);
     let library = desk.path("shim.so");
     let mut compiler = Command::new("cc");

@@ -1,122 +1,19 @@
 //! The API over HTTP, against a real store on loopback with a real database and blobs in a directory of its own.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and looks at the machine itself"
-)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use converge_model::report::{Conclusion, Mode, REPORT_FORMAT};
-use converge_model::{BlobRef, Clock, Outcome, Report, RunId, Timestamp};
-use converge_protocol::{
-    Assignment, EnrollResponse, JoinToken, Manifest, MissingBlobs, NodePage, NodeView, Page, Problem, ReportSummary,
-    RevisionView,
-};
-use converge_store::{Access, Store, StoreOptions, TlsOptions};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
+use converge_model::{BlobRef, Outcome, Report, RunId, Timestamp};
+use converge_protocol::{Assignment, MissingBlobs, NodePage, NodeView, Page, Problem, ReportSummary, RevisionView};
+use converge_store::{Store, StoreOptions};
+use converge_trust::node_key::NodeKey;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
-struct MachineClock;
+use crate::running::{Running, Who, options};
 
-impl Clock for MachineClock {
-    fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Timestamp(i64::try_from(since.as_millis()).unwrap())
-    }
-
-    fn monotonic_micros(&self) -> u64 {
-        0
-    }
-}
-
-/// A client that trusts this authority, and nobody else.
-fn client(authority: &[u8]) -> reqwest::Client {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority).unwrap()).unwrap();
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let tls = tls.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
-}
-
-struct Running {
-    base: String,
-    operator: String,
-    http: reqwest::Client,
-    _data: tempfile::TempDir,
-}
-
-impl Running {
-    async fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let options = StoreOptions {
-            data: data.path().join("store"),
-            listen: "127.0.0.1:0".parse().unwrap(),
-            tls: TlsOptions::default(),
-            clock: Arc::new(MachineClock),
-        };
-        let store = Store::open(&options).await.unwrap();
-        let access: Access = serde_json::from_slice(&std::fs::read(store.access_file()).unwrap()).unwrap();
-        assert_eq!((access.store.as_str(), access.authority), (store.address(), store.pin()));
-        tokio::spawn(store.serve(std::future::pending()));
-        let http = client(&std::fs::read(options.data.join("tls/ca.pem")).unwrap());
-        Self { base: access.store, operator: access.token, http, _data: data }
-    }
-
-    fn ask(&self, method: Method, path: &str, token: &str) -> RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(token)
-    }
-
-    async fn put_blob(&self, bytes: &[u8]) -> BlobRef {
-        let blob = BlobRef::of(bytes);
-        let path = format!("/v1/blobs/{}", blob.digest);
-        let answer = self.ask(Method::PUT, &path, &self.operator).body(bytes.to_vec()).send().await.unwrap();
-        assert_eq!(answer.json::<BlobRef>().await.unwrap(), blob);
-        blob
-    }
-
-    async fn publish(&self, graph: &[u8]) -> RevisionView {
-        let graph = self.put_blob(graph).await;
-        let manifest = Manifest { policy: "web".into(), graph, blobs: vec![], commit: None };
-        let answer = self.ask(Method::POST, "/v1/policies/web/revisions", &self.operator).json(&manifest);
-        answer.send().await.unwrap().json().await.unwrap()
-    }
-
-    async fn assign(&self, serial: u64) {
-        let answer = self.ask(Method::PUT, "/v1/policies/web/groups/dev", &self.operator);
-        let answer = answer.json(&json!({ "serial": serial })).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
-    }
-
-    async fn enroll(&self, name: &str, uses: u32) -> (JoinToken, EnrollResponse) {
-        let wish = json!({ "policy": "web", "group": "dev", "uses": uses, "valid_seconds": 60 });
-        let token: JoinToken = self
-            .ask(Method::POST, "/v1/tokens", &self.operator)
-            .json(&wish)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        let enrolled = self.try_enroll(&token.token, name).await.json().await.unwrap();
-        (token, enrolled)
-    }
-
-    async fn try_enroll(&self, token: &str, name: &str) -> Response {
-        let request = self.http.post(format!("{}/v1/enroll", self.base));
-        request.json(&json!({ "token": token, "name": name })).send().await.unwrap()
-    }
-}
-
-fn report(millis: i64, outcome: Outcome) -> Report {
+pub(crate) fn report(millis: i64, outcome: Outcome) -> Report {
     Report {
         format: REPORT_FORMAT,
         run: RunId::new(millis, 7),
@@ -141,15 +38,16 @@ async fn a_policy_is_published_assigned_and_its_node_reports() {
     let first = store.publish(b"graph 1").await;
     assert_eq!((first.serial, store.publish(b"graph 1").await.serial), (1, 1), "an equal revision is not a new one");
     let (token, node) = store.enroll("web-1", 1).await;
-    assert_eq!((node.policy.as_str(), node.group.as_str()), ("web", "dev"));
-    assert_eq!(store.try_enroll(&token.token, "web-2").await.status(), StatusCode::UNAUTHORIZED, "used up");
+    assert_eq!((node.answer.policy.as_str(), node.answer.group.as_str()), ("web", "dev"));
+    let other = NodeKey::generate().unwrap();
+    assert_eq!(store.try_enroll(&token.token, "web-2", &other).await.status(), StatusCode::UNAUTHORIZED, "used up");
 
-    let answer = store.ask(Method::GET, "/v1/node", &node.token).send().await.unwrap();
+    let answer = store.ask(Method::GET, "/v1/node", &node).send().await.unwrap();
     let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
     assert_eq!(answer.json::<Assignment>().await.unwrap().revision, None, "nothing is live yet");
 
     // Held until something is live, and answered at once then.
-    let held = store.ask(Method::GET, "/v1/node?wait=30", &node.token).header("if-none-match", &tag).send();
+    let held = store.ask(Method::GET, "/v1/node?wait=30", &node).header("if-none-match", &tag).send();
     let (answer, ()) = tokio::join!(held, async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         store.assign(1).await;
@@ -159,35 +57,25 @@ async fn a_policy_is_published_assigned_and_its_node_reports() {
     let revision = answer.json::<Assignment>().await.unwrap().revision.unwrap();
     assert_eq!((revision.serial, revision.graph), (1, BlobRef::of(b"graph 1")));
 
-    let unchanged = store.ask(Method::GET, "/v1/node", &node.token).header("if-none-match", &tag).send().await.unwrap();
+    let unchanged = store.ask(Method::GET, "/v1/node", &node).header("if-none-match", &tag).send().await.unwrap();
     assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
     assert_eq!(unchanged.bytes().await.unwrap().len(), 0);
 
     let path = format!("/v1/blobs/{}", revision.graph.digest);
-    let listed = store.ask(Method::GET, "/v1/policies/web/revisions?limit=1", &node.token).send().await.unwrap();
+    let listed = store.ask(Method::GET, "/v1/policies/web/revisions?limit=1", &node).send().await.unwrap();
     let listed: Page<RevisionView> = listed.json().await.unwrap();
     assert_eq!(listed.items.len(), 1, "a node sees the revisions of its own policy");
-    let graph = store.ask(Method::GET, &path, &node.token).send().await.unwrap();
+    let graph = store.ask(Method::GET, &path, &node).send().await.unwrap();
     assert_eq!(graph.bytes().await.unwrap().as_ref(), b"graph 1");
 
     for report in [report(1000, Outcome::Updated), report(2000, Outcome::UpToDate), report(1000, Outcome::Updated)] {
-        let answer = store.ask(Method::POST, "/v1/reports", &node.token).json(&report).send().await.unwrap();
+        let answer = store.ask(Method::POST, "/v1/reports", &node).json(&report).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     }
     let facts = json!({ "os": { "id": "debian" } });
-    store.ask(Method::PUT, "/v1/node/facts", &node.token).json(&facts).send().await.unwrap();
+    store.ask(Method::PUT, "/v1/node/facts", &node).json(&facts).send().await.unwrap();
 
-    // Who has the node's token may enrol anew as the same node; who has not, may not.
-    let (anew, _) = store.enroll("web-9", 9).await;
-    let again = |previous: &str| {
-        let request = json!({ "token": anew.token, "name": "web-1", "previous": previous });
-        store.http.post(format!("{}/v1/enroll", store.base)).json(&request).send()
-    };
-    assert_eq!(again("a guess").await.unwrap().status(), StatusCode::CONFLICT);
-    let node: EnrollResponse = again(&node.token).await.unwrap().json().await.unwrap();
-    let answer = store.ask(Method::GET, "/v1/node", &node.token).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::OK);
-
+    store.enroll("web-9", 9).await;
     let list = |query: &str| store.ask(Method::GET, &format!("/v1/reports{query}"), &store.operator).send();
     let all: Page<ReportSummary> = list("?node=web-1").await.unwrap().json().await.unwrap();
     assert_eq!(all.items.iter().map(|report| report.started.0).collect::<Vec<_>>(), [2000, 1000], "twice is once");
@@ -223,22 +111,16 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
     let mut future = report(1, Outcome::Failed);
     future.format = 999;
     let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
-    let operator = store.operator.as_str();
-    let cases: Vec<(Method, &str, &str, Json, u16, &str)> = vec![
-        (get.clone(), "/v1/node", "not a token", json!(null), 401, "no node has this token"),
-        (get.clone(), "/v1/node", operator, json!(null), 401, "no node has this token"),
-        (get.clone(), "/v1/nodes", &node.token, json!(null), 401, "operator's token"),
-        (post.clone(), "/v1/enroll", "", json!({ "token": "guess", "name": "x" }), 401, "not known"),
-        (post.clone(), "/v1/enroll", "", json!({ "token": token.token, "name": "web-1" }), 409, "enrolled already"),
-        (
-            post.clone(),
-            "/v1/enroll",
-            "",
-            json!({ "token": token.token, "name": "../x" }),
-            422,
-            "not the name of a node",
-        ),
-        (post.clone(), "/v1/enroll", "", json!({ "name": "x" }), 422, "missing field `token`"),
+    let (node, operator, nobody) = (Who::Node(&node), Who::Token(&store.operator), Who::Token(""));
+    let key = NodeKey::generate().unwrap().public().to_string();
+    let machine = |name: &str| json!({ "token": token.token, "name": name, "key": key, "proof": "x" });
+    let cases: Vec<(Method, &str, Who<'_>, Json, u16, &str)> = vec![
+        (get.clone(), "/v1/node", Who::Token("a guess"), json!(null), 401, "no operator has this token"),
+        (get.clone(), "/v1/node", operator, json!(null), 403, "for nodes only"),
+        (get.clone(), "/v1/nodes", node, json!(null), 403, "for operators only"),
+        (post.clone(), "/v1/enroll", nobody, machine("x"), 401, "not signed by it"),
+        (post.clone(), "/v1/enroll", nobody, machine("../x"), 422, "not the name of a node"),
+        (post.clone(), "/v1/enroll", nobody, json!({ "name": "x" }), 422, "missing field `token`"),
         (post.clone(), "/v1/tokens", operator, json!({ "policy": "none", "group": "dev" }), 404, "no policy none"),
         (post.clone(), "/v1/policies/web/revisions", operator, manifest("web", absent), 409, "first"),
         (post.clone(), "/v1/policies/web/revisions", operator, manifest("web", wrong_size), 422, "has 5 bytes"),
@@ -246,17 +128,17 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
         (put.clone(), "/v1/policies/web/groups/dev", operator, json!({ "serial": 9 }), 404, "no revision 9"),
         (put.clone(), &blob, operator, json!("not x"), 422, "what came has the digest"),
         (put.clone(), "/v1/blobs/..%2f..%2fetc", operator, json!(null), 422, "not a SHA-256 digest"),
-        (get.clone(), &blob, &node.token, json!(null), 404, "no blob"),
-        (post.clone(), "/v1/reports", &node.token, serde_json::to_value(&future).unwrap(), 422, "upgrade the store"),
-        (post.clone(), "/v1/reports", &node.token, json!("rubbish"), 422, "expected"),
-        (put.clone(), "/v1/node/facts", &node.token, json!([1]), 422, "facts are a map"),
+        (get.clone(), &blob, node, json!(null), 404, "no blob"),
+        (post.clone(), "/v1/reports", node, serde_json::to_value(&future).unwrap(), 422, "upgrade the store"),
+        (post.clone(), "/v1/reports", node, json!("rubbish"), 422, "expected"),
+        (put.clone(), "/v1/node/facts", node, json!([1]), 422, "facts are a map"),
         (get.clone(), "/v1/nodes?limit=x", operator, json!(null), 422, "limit"),
         (get.clone(), "/v1/policies/web/revisions/x", operator, json!(null), 422, "x"),
         // A node may ask for the revisions of its own policy, and no other.
-        (get.clone(), "/v1/policies/db/revisions", &node.token, json!(null), 401, "operator's token"),
+        (get.clone(), "/v1/policies/db/revisions", node, json!(null), 403, "its own policy only"),
         (get.clone(), "/v1/nonsense", operator, json!(null), 404, "GET /v1/nonsense"),
         (Method::DELETE, "/v1/policies", operator, json!(null), 405, "takes no DELETE"),
-        (post.clone(), "/v1/enroll", "", json!({ "token": "x".repeat(70_000), "name": "x" }), 413, "65536 bytes"),
+        (post.clone(), "/v1/enroll", nobody, json!({ "token": "x".repeat(70_000), "name": "x" }), 413, "65536 bytes"),
         (get.clone(), "/v1/nodes?where=facts.", operator, json!(null), 422, "the expression"),
         (get.clone(), "/v1/nodes?where=attr.x.y", operator, json!(null), 422, "sees `facts` and `node`"),
         (get.clone(), "/v1/nodes?state=fine", operator, json!(null), 422, "is no state"),
@@ -266,8 +148,8 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
         (Method::PATCH, "/v1/nodes/web-1", operator, json!({ "tags": ["a"] }), 422, "unknown field"),
         (Method::DELETE, "/v1/nodes/web-9", operator, json!(null), 404, "no node web-9"),
     ];
-    for (method, path, token, body, status, part) in cases {
-        let answer = store.ask(method.clone(), path, token).json(&body).send().await.unwrap();
+    for (method, path, who, body, status, part) in cases {
+        let answer = store.ask(method.clone(), path, who).json(&body).send().await.unwrap();
         let found = answer.status().as_u16();
         assert_eq!(answer.headers()["content-type"], "application/problem+json", "{method} {path}");
         let request = answer.headers()["x-request-id"].to_str().unwrap().to_owned();
@@ -276,7 +158,7 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
         assert!(problem.detail.as_deref().unwrap_or_default().contains(part), "{method} {path}: {problem:?}");
         assert_eq!(problem.request.as_deref(), Some(request.as_str()));
     }
-    let plain = store.ask(post.clone(), "/v1/reports", &node.token).body("text").send().await.unwrap();
+    let plain = store.ask(post.clone(), "/v1/reports", node).body("text").send().await.unwrap();
     assert_eq!(
         (plain.status().as_u16(), plain.json::<Problem>().await.unwrap().kind),
         (415, "unsupported-media-type".into())
@@ -289,12 +171,7 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
 #[tokio::test]
 async fn a_second_store_on_the_same_data_is_refused() {
     let data = tempfile::tempdir().unwrap();
-    let options = StoreOptions {
-        data: data.path().to_owned(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        tls: TlsOptions::default(),
-        clock: Arc::new(MachineClock),
-    };
+    let options = options(data.path());
     let first = Store::open(&options).await.unwrap();
     let error = Store::open(&options).await.map(drop).unwrap_err();
     assert!(error.to_string().contains("another store runs"), "{error}");
@@ -306,12 +183,8 @@ async fn a_second_store_on_the_same_data_is_refused() {
 async fn a_second_store_on_the_same_address_is_refused() {
     let store = Running::start().await;
     let data = tempfile::tempdir().unwrap();
-    let options = StoreOptions {
-        data: data.path().to_owned(),
-        listen: store.base.trim_start_matches("https://").parse().unwrap(),
-        tls: TlsOptions::default(),
-        clock: Arc::new(MachineClock),
-    };
+    let listen = store.base.trim_start_matches("https://").parse().unwrap();
+    let options = StoreOptions { listen, ..options(data.path()) };
     let error = Store::open(&options).await.map(drop).unwrap_err();
     assert!(error.to_string().contains("in use"), "{error}");
 }
@@ -334,12 +207,12 @@ async fn nodes_are_found_by_what_they_are_and_changed_and_forgotten() {
         let (_, node) = store.enroll(name, 1).await;
         if let Some(os) = os {
             let facts = json!({ "os": { "id": os } });
-            store.ask(Method::PUT, "/v1/node/facts", &node.token).json(&facts).send().await.unwrap();
+            store.ask(Method::PUT, "/v1/node/facts", &node).json(&facts).send().await.unwrap();
         }
         if let Some(outcome) = outcome {
             let mut report = report(1000, outcome);
             report.run = RunId::new(1000, name.bytes().map(u128::from).sum());
-            store.ask(Method::POST, "/v1/reports", &node.token).json(&report).send().await.unwrap();
+            store.ask(Method::POST, "/v1/reports", &node).json(&report).send().await.unwrap();
         }
     }
     let change = |body: Json| store.ask(Method::PATCH, "/v1/nodes/web-1", &store.operator).json(&body).send();

@@ -1,18 +1,10 @@
 //! The certificates that a store shows: of its own authority, kept over restarts; or brought, and read again when they
 //! change.
-#![allow(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, and looks at the machine itself"
-)]
 
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
-use converge_model::{Clock, Timestamp};
 use converge_store::{BroughtCertificate, Store, StoreOptions, TlsOptions};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -20,26 +12,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-struct MachineClock;
-
-impl Clock for MachineClock {
-    fn now(&self) -> Timestamp {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Timestamp(i64::try_from(since.as_millis()).unwrap())
-    }
-
-    fn monotonic_micros(&self) -> u64 {
-        0
-    }
-}
+use crate::running::options;
 
 async fn open(data: &Path, names: &[&str], brought: Option<BroughtCertificate>) -> Store {
-    let options = StoreOptions {
-        data: data.to_owned(),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        tls: TlsOptions { names: names.iter().map(ToString::to_string).collect(), brought },
-        clock: Arc::new(MachineClock),
-    };
+    let tls = TlsOptions { names: names.iter().map(ToString::to_string).collect(), brought };
+    let options = StoreOptions { tls, ..options(data) };
     Store::open(&options).await.unwrap()
 }
 
