@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use converge_model::Timestamp;
 use converge_protocol::authority::OperatorTokenView;
 use converge_protocol::problem::{WRONG_CLOCK, WRONG_KEY};
 use converge_protocol::{Page, Problem, Role};
@@ -84,10 +85,12 @@ impl App {
         let node = node.ok_or_else(|| {
             wrong_key("no node has this name; enrol it again with `converge enroll`, or approve it at the store")
         })?;
-        let now = self.now();
+        let now = self.time_of_requests();
         let asked = Asked { store: &self.identity, method, target };
         match token.verify(&node.key, asked, now) {
-            Ok(()) if token.issued < self.started => return Err(self.wrong_clock("made before the store was started")),
+            Ok(()) if token.issued < self.started.0 => {
+                return Err(self.wrong_clock("made before the store was started"));
+            }
             Ok(()) => {}
             Err(Refusal::Untimely) => return Err(self.wrong_clock("made at another time than the store's")),
             Err(Refusal::Malformed | Refusal::Forged) => {
@@ -109,7 +112,16 @@ impl App {
         let problem = Problem::new(401, WRONG_CLOCK, "The clocks differ");
         let problem =
             problem.with_detail(format!("the request's signature was {cause}; ask again with the store's time"));
-        StoreError::Refused(Box::new(Problem { time: Some(self.now()), ..problem }))
+        StoreError::Refused(Box::new(Problem { time: Some(self.time_of_requests()), ..problem }))
+    }
+
+    /// The time that requests of nodes are held against: when the process started, and what passed since. It may differ from
+    /// the machine's clock, which nodes are told like any difference; but it is never set back to where a request would be
+    /// good that was forgotten already.
+    fn time_of_requests(&self) -> Timestamp {
+        let (at, micros) = self.started;
+        let passed = self.clock.monotonic_micros().saturating_sub(micros) / 1_000;
+        Timestamp(at.0.saturating_add(i64::try_from(passed).unwrap_or(i64::MAX)))
     }
 }
 

@@ -44,8 +44,9 @@ pub(crate) struct App {
     addresses: Vec<String>,
     replays: Replays,
     denied: Allowance,
-    /// Requests that were made earlier were seen by nobody who remembers.
-    started: Timestamp,
+    /// When the process started, by the machine's clock and by the one that is never set. Requests of nodes that were made
+    /// earlier were seen by nobody who remembers.
+    started: (Timestamp, u64),
     /// The data directory is this process's, for as long as it lives.
     _lock: File,
 }
@@ -59,7 +60,7 @@ impl App {
         let database = Database::open(&data.join("store.db"))?;
         Ok(Self {
             identity: database.store_identity().map_err(StoreError::into_trouble)?,
-            started: clock.now(),
+            started: (clock.now(), clock.monotonic_micros()),
             database,
             blobs,
             clock,

@@ -65,6 +65,10 @@ impl App {
     /// Makes an operator token. Nobody gives more than they have.
     pub(crate) fn make_operator(&self, by: &Operator, request: &OperatorTokenRequest) -> StoreResult<OperatorToken> {
         check_name("operator", &request.name).map_err(StoreError::invalid)?;
+        if request.name == FIRST {
+            // Or a restart would give its token to whoever reads the store's own access file.
+            return Err(StoreError::conflict(format!("the name {FIRST} is that of the store's own operator")));
+        }
         for name in request.scope.policies.iter().chain(&request.scope.groups) {
             check_name("policy or group", name).map_err(StoreError::invalid)?;
         }

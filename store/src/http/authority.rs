@@ -23,7 +23,7 @@ use crate::error::{StoreError, StoreResult};
 use crate::persistence::Deed;
 use crate::server::Peer;
 
-/// Letters of a path that the audit log keeps.
+/// Letters that the audit log keeps of a path, and of what was answered.
 const MOST_SAID: usize = 512;
 
 /// What a route needs of who asks.
@@ -167,8 +167,12 @@ impl Gate {
     }
 }
 
+/// What the audit log keeps of an answer. An answer may repeat what was asked, and whoever reads the log reads it on a
+/// terminal: nothing in it can act on one.
 fn said(response: &Response) -> Option<String> {
-    response.extensions().get::<Said>().map(|said| said.0.clone())
+    let said = response.extensions().get::<Said>()?;
+    let harmless = |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
+    Some(said.0.chars().map(harmless).take(MOST_SAID).collect())
 }
 
 /// The path and query that were asked for, as they were sent.

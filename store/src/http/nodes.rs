@@ -134,8 +134,22 @@ pub(super) async fn change(
     by: Operator,
     Named(name): Named<String>,
     Body(change): Body<NodeChange>,
-) -> Result<Json<NodeView>, Answer> {
-    Ok(Json(app.blocking(move |app| app.change_node(&by, &name, &change)).await?))
+) -> Result<(Extension<Said>, Json<NodeView>), Answer> {
+    let said = Said(change_in_words(&change));
+    let node = app.blocking(move |app| app.change_node(&by, &name, &change)).await?;
+    Ok((Extension(said), Json(node)))
+}
+
+/// What a change says, without the values of attributes: those may be nobody's business who reads the audit log.
+fn change_in_words(change: &NodeChange) -> String {
+    let NodeChange { policy, group, add_tags, remove_tags, set, unset } = change;
+    let moved = |what: &str, to: &Option<String>| to.as_ref().map(|to| format!("{what} {to}"));
+    let tags = |what: &str, tags: &[String]| (!tags.is_empty()).then(|| format!("{what} {}", tags.join(", ")));
+    let set = set.iter().flat_map(|(cookbook, values)| values.keys().map(move |name| format!("set {cookbook}.{name}")));
+    let unset = unset.iter().flat_map(|(book, names)| names.iter().map(move |name| format!("unset {book}.{name}")));
+    let first =
+        [moved("policy", policy), moved("group", group), tags("tagged", add_tags), tags("untagged", remove_tags)];
+    first.into_iter().flatten().chain(set).chain(unset).collect::<Vec<_>>().join("; ")
 }
 
 pub(super) async fn forget(

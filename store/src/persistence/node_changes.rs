@@ -61,9 +61,10 @@ impl Database {
         })
     }
 
-    /// Forgets a node, and what it reported meanwhile.
+    /// Forgets a node, what it reported meanwhile, and which machines wait to take its place: there is none to take.
     pub(crate) fn forget_node(&self, name: &str) -> StoreResult<()> {
         self.write("forget node", |db| {
+            db.execute("DELETE FROM waiting WHERE name = ?1", [name])?;
             db.execute("DELETE FROM report WHERE node = (SELECT id FROM node WHERE name = ?1)", [name])?;
             match db.execute("DELETE FROM node WHERE name = ?1", [name])? {
                 0 => Err(StoreError::unknown("node", name)),

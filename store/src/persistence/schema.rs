@@ -29,7 +29,49 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use converge_model::{Digest, Timestamp};
+    use converge_protocol::Role;
+
+    use super::super::{Database, id_of, samples};
     use super::*;
+
+    /// What a store held while nodes had tokens: its first two versions.
+    const OLD: &str = "
+        INSERT INTO operator_token VALUES (x'aa', 5);
+        INSERT INTO join_token VALUES (x'bb', 'web', 'dev', 3, 99, 6);
+        INSERT INTO revision VALUES ('web', 1, zeroblob(32), 7, '{}', 4), ('web', 2, zeroblob(32), 7, '{}', 4);
+        INSERT INTO live VALUES ('web', 'dev', 2, 4);
+        INSERT INTO node (id, name, token_hash, policy, node_group, tags, enrolled, last_contact)
+            VALUES (7, 'web-1', zeroblob(32), 'web', 'dev', '[\"edge\"]', 8, 9);";
+
+    #[test]
+    fn what_an_older_store_held_is_there_after_every_step() {
+        for version in [1, 2] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("store.db");
+            let old = Connection::open(&path).unwrap();
+            STEPS[..version].iter().for_each(|step| old.execute_batch(step).unwrap());
+            old.pragma_update(None, "user_version", version as i64).unwrap();
+            let (operator, join) = (Digest::of(b"operator"), Digest::of(b"join"));
+            let hex = |digest: Digest| format!("x'{}'", digest);
+            old.execute_batch(&OLD.replace("x'aa'", &hex(operator)).replace("x'bb'", &hex(join))).unwrap();
+            drop(old);
+
+            let database = Database::open(&path).unwrap();
+            let (first, hash) = database.operator(&id_of(&operator)).unwrap().unwrap();
+            assert_eq!((first.name.as_str(), first.role, hash), ("first", Role::Admin, operator), "from {version}");
+            assert!(first.scope.is_everything() && first.revoked.is_none());
+            let token = database.join_token(&id_of(&join)).unwrap().unwrap();
+            assert_eq!((token.policy.as_str(), token.uses_left, token.expires), ("web", Some(3), Some(Timestamp(99))));
+            let node = database.known_node("web-1").unwrap().unwrap();
+            assert_eq!((node.id, node.revoked, node.assignment.tags), (7, false, vec!["edge".to_owned()]));
+            assert_eq!(node.assignment.revision.map(|revision| revision.serial), Some(2));
+            database.add_report(node.id, &samples::report(1_000, 1), Timestamp(10)).unwrap();
+            let node = database.node("web-1").unwrap().unwrap();
+            assert_eq!((node.outcome.as_deref(), node.enrolled), (Some("succeeded"), Timestamp(8)));
+            assert_eq!(database.store_identity().unwrap().len(), 32);
+        }
+    }
 
     #[test]
     fn a_database_of_newer_software_is_refused_and_left_alone() {

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use converge_model::{Clock, Timestamp};
-use converge_protocol::authority::WaitingMachine;
+use converge_model::{Clock, Digest, Timestamp};
+use converge_protocol::authority::{OperatorToken, WaitingMachine};
 use converge_protocol::problem::{WRONG_CLOCK, WRONG_KEY};
 use converge_protocol::{AuditEntry, EnrollResponse, Page};
 use converge_store::Store;
 use converge_trust::node_key::{NodeKey, Purpose, rotation_message, signature_text};
+use futures_util::{StreamExt, stream};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::running::{Running, TestClock, TestNode, options, refusal, target};
+use crate::running::{Running, TestClock, TestNode, Who, options, refusal, target};
 
 async fn started() -> (Running, TestNode) {
     let store = Running::start().await;
@@ -76,17 +77,33 @@ async fn a_request_that_was_altered_on_the_way_is_refused() {
 async fn a_request_of_another_time_is_told_the_stores_time_and_taken_with_it() {
     let (store, node) = started().await;
     let hour = 3_600_000;
-    for turned in [hour, -24 * hour, 3 * 365 * 24 * hour] {
-        store.clock.turn(turned);
-        // Made by a clock that stayed behind: expired, or not yet good.
-        let (status, problem) = store.ask(Method::GET, "/v1/node", &node).refusal().await;
-        assert_eq!((status, problem.kind.as_str()), (401, WRONG_CLOCK), "{turned}");
+    for wrong_by in [hour, -hour, 50 * 365 * 24 * hour, -50 * 365 * 24 * hour] {
+        let at = Timestamp(store.clock.now().0 + wrong_by);
+        let header = node.sign("GET", "/v1/node", b"", at);
+        let (status, problem) = store.ask(Method::GET, "/v1/node", "").header("authorization", &header).refusal().await;
+        assert_eq!((status, problem.kind.as_str()), (401, WRONG_CLOCK), "{wrong_by}");
         let told = problem.time.unwrap();
-        assert!(store.clock.now().millis_since(told) < 5_000, "{told:?}");
-        if told.0 > TestClock::default().now().0 {
-            let header = node.sign("GET", "/v1/node", b"", told);
-            assert_eq!(check_in(&store, &header).await, Ok(()), "{turned}");
-        }
+        assert!(told.0.abs_diff(store.clock.now().0) < 5_000, "{told:?}");
+        let header = node.sign("GET", "/v1/node", b"", told);
+        assert_eq!(check_in(&store, &header).await, Ok(()), "{wrong_by}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_whose_clock_is_set_takes_no_request_again_and_locks_no_node_out() {
+    let (store, node) = started().await;
+    let (minutes, day) = (600_000, 24 * 3_600_000);
+    let taken = node.sign("GET", "/v1/node", b"", store.clock.now());
+    assert_eq!(check_in(&store, &taken).await, Ok(()));
+    // So long after that it is forgotten, the clock is back where the request was good.
+    store.clock.pass(minutes);
+    store.clock.turn(-i64::from(minutes));
+    assert_eq!(check_in(&store, &taken).await, Err((401, WRONG_CLOCK.to_owned())));
+    for turned in [-day, 400 * day] {
+        store.clock.turn(turned);
+        let asked = store.ask(Method::GET, "/v1/node", "").header("authorization", &taken);
+        let header = node.sign("GET", "/v1/node", b"", asked.refusal().await.1.time.unwrap());
+        assert_eq!(check_in(&store, &header).await, Ok(()), "{turned}");
     }
 }
 
@@ -138,6 +155,36 @@ async fn a_revoked_node_is_refused_at_once_also_where_it_waits() {
     assert_eq!(store.ask(Method::GET, "/v1/node", &node).refusal().await.0, 403);
     store.ask(Method::DELETE, "/v1/nodes/web-1/revocation", &store.operator).json(&()).send().await.unwrap();
     assert_eq!(store.ask(Method::GET, "/v1/node", &node).send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_body_of_who_may_not_ask_is_not_waited_for() {
+    let (store, node) = started().await;
+    let wish = json!({ "name": "vera", "role": "viewer" });
+    let viewer = store.ask(Method::POST, "/v1/operators", &store.operator).json(&wish).send().await.unwrap();
+    let viewer = viewer.json::<OperatorToken>().await.unwrap().token;
+    let stranger = TestNode { key: NodeKey::generate().unwrap(), answer: node.answer.clone() };
+    let blob = format!("/v1/blobs/{}", Digest::of(b"never comes"));
+    let (guess, viewer) = (Who::Token("converge_operator_guess"), Who::Token(&viewer));
+    for (who, method, path, expected) in [
+        (Who::Token(""), Method::PUT, blob.as_str(), 401),
+        (guess, Method::PUT, blob.as_str(), 401),
+        (viewer, Method::PUT, blob.as_str(), 403),
+        (Who::Node(&node), Method::PUT, blob.as_str(), 403),
+        (Who::Token(""), Method::POST, "/v1/reports", 401),
+        (Who::Node(&stranger), Method::POST, "/v1/reports", 401),
+        (viewer, Method::POST, "/v1/policies/web/revisions", 403),
+        (Who::Node(&stranger), Method::PUT, "/v1/node/facts", 401),
+    ] {
+        // A beginning, and then nothing more for as long as the connection is open.
+        let begun = stream::iter([Ok::<_, std::io::Error>("{")]).chain(stream::pending());
+        let asked = store.ask(method.clone(), path, who).header("content-type", "application/json");
+        let asked = asked.body(reqwest::Body::wrap_stream(begun)).refusal();
+        let (status, problem) = tokio::time::timeout(Duration::from_secs(5), asked)
+            .await
+            .unwrap_or_else(|_| panic!("{method} {path}: the body was waited for"));
+        assert_eq!(status, expected, "{method} {path}: {problem:?}");
+    }
 }
 
 #[tokio::test]
@@ -198,6 +245,19 @@ async fn a_taken_name_waits_for_one_approval_and_the_old_key_is_good_no_more() {
     assert_eq!(store.ask(Method::GET, "/v1/node", &anew).send().await.unwrap().status(), StatusCode::OK);
     let answer: EnrollResponse = store.try_enroll(&token, "web-1", &anew.key).await.json().await.unwrap();
     assert!(!answer.waiting && answer.group == "prod");
+
+    // With a node that is forgotten, there is no place left to wait for.
+    let (token, another) =
+        (store.join_token(json!({ "policy": "web", "group": "dev" })).await.token, NodeKey::generate().unwrap());
+    let answer: EnrollResponse = store.try_enroll(&token, "web-1", &another).await.json().await.unwrap();
+    assert!(answer.waiting);
+    let forgotten = store.ask(Method::DELETE, "/v1/nodes/web-1", &store.operator).send().await.unwrap();
+    assert_eq!(forgotten.status(), StatusCode::NO_CONTENT);
+    let waiting: Page<WaitingMachine> =
+        store.ask(Method::GET, "/v1/waiting", &store.operator).send().await.unwrap().json().await.unwrap();
+    assert!(waiting.items.is_empty());
+    let answer: EnrollResponse = store.try_enroll(&token, "web-1", &another).await.json().await.unwrap();
+    assert!(!answer.waiting, "the name is free");
 }
 
 #[tokio::test]
@@ -223,6 +283,9 @@ async fn every_change_and_every_denied_try_is_in_the_audit_log() {
     let (store, node) = started().await;
     store.assign(1).await;
     store.ask(Method::GET, "/v1/audit", &node).refusal().await;
+    let change = json!({ "add_tags": ["edge"], "unset": { "web": ["title"] } });
+    store.ask(Method::PATCH, "/v1/nodes/web-1", &store.operator).json(&change).send().await.unwrap();
+    store.ask(Method::DELETE, "/v1/nodes/%1b%5b2Jx", &store.operator).refusal().await;
     store.ask(Method::GET, "/v1/nodes", "converge_operator_guess").refusal().await;
     store.try_enroll("converge_join_guess", "web-2", &NodeKey::generate().unwrap()).await;
     store
@@ -249,10 +312,15 @@ async fn every_change_and_every_denied_try_is_in_the_audit_log() {
         ("nobody", "GET /v1/nodes", Some(401)),
         ("nobody", "POST /v1/enroll", Some(401)),
         (first, assigned, Some(404)),
+        (first, "PATCH /v1/nodes/web-1", Some(200)),
+        (first, "DELETE /v1/nodes/%1b%5b2Jx", Some(404)),
     ] {
         assert!(told.contains(&expected), "{expected:?} is not among {told:#?}");
     }
     assert!(all.iter().all(|entry| entry.peer == "127.0.0.1" && !entry.request.is_empty()), "{all:#?}");
+    let details: Vec<&str> = all.iter().filter_map(|entry| entry.detail.as_deref()).collect();
+    assert!(details.contains(&"tagged edge; unset web.title"), "{details:?}");
+    assert!(details.contains(&"there is no node \u{fffd}[2Jx"), "what somebody sent acts on no terminal: {details:?}");
     let text = serde_json::to_string(&all).unwrap();
     assert!(!text.contains(&store.operator) && !text.contains("converge_join_guess"), "no secret is in it");
     let denied = log(&[("denied", "true"), ("limit", "2")]).await;
@@ -275,9 +343,15 @@ async fn the_first_operators_access_is_made_anew_when_its_file_is_gone_but_not_w
     assert_ne!(token().await.unwrap(), first);
 
     let store = Running::start().await;
+    let wish = json!({ "name": "next", "role": "admin" });
+    let next = store.ask(Method::POST, "/v1/operators", &store.operator).json(&wish).send().await.unwrap();
+    let next = next.json::<OperatorToken>().await.unwrap().token;
     let revoked = store.ask(Method::DELETE, "/v1/operators/first", &store.operator).json(&()).send().await.unwrap();
     assert_eq!(revoked.status(), StatusCode::NO_CONTENT);
     let value = HeaderValue::from_str(&store.operator).unwrap();
     let (status, problem) = store.ask(Method::GET, "/v1/nodes", value.to_str().unwrap()).refusal().await;
     assert!(status == 401 && problem.detail.unwrap().contains("was revoked"));
+    // Nobody else is called so, or the next start would give their token away.
+    let wish = json!({ "name": "first", "role": "viewer" });
+    assert_eq!(store.ask(Method::POST, "/v1/operators", &next).json(&wish).refusal().await.0, 409);
 }

@@ -1,8 +1,9 @@
 //! A store that runs, with an operator and nodes that ask it.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use converge_model::{BlobRef, Clock, Digest, Timestamp};
 use converge_protocol::{EnrollResponse, JoinToken, Manifest, Problem, RevisionView};
@@ -16,25 +17,39 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value as Json, json};
 
-/// The machine's clock, which a test can set.
+/// The machine's clocks, which a test can set on.
 #[derive(Clone, Default)]
-pub(crate) struct TestClock(Arc<AtomicI64>);
+pub(crate) struct TestClock(Arc<Turned>);
+
+/// By how many milliseconds each was set on.
+#[derive(Default)]
+struct Turned {
+    wall: AtomicI64,
+    monotonic: AtomicU64,
+}
 
 impl TestClock {
-    /// Sets it on, or back, by so many milliseconds.
+    /// Sets the wall clock on, or back, by so many milliseconds.
     pub(crate) fn turn(&self, millis: i64) {
-        self.0.fetch_add(millis, Ordering::SeqCst);
+        self.0.wall.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// Lets so many milliseconds pass, on both clocks.
+    pub(crate) fn pass(&self, millis: u32) {
+        self.turn(millis.into());
+        self.0.monotonic.fetch_add(millis.into(), Ordering::SeqCst);
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        Timestamp(i64::try_from(since.as_millis()).unwrap() + self.0.load(Ordering::SeqCst))
+        Timestamp(i64::try_from(since.as_millis()).unwrap() + self.0.wall.load(Ordering::SeqCst))
     }
 
     fn monotonic_micros(&self) -> u64 {
-        0
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        u64::try_from(START.elapsed().as_micros()).unwrap() + self.0.monotonic.load(Ordering::SeqCst) * 1_000
     }
 }
 
