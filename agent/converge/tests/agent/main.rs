@@ -17,6 +17,8 @@ mod command_line;
 mod desk;
 mod interrupted;
 mod listener;
+mod machines;
+mod nodes;
 mod trust;
 mod why;
 mod wrong_clock;

@@ -2,79 +2,14 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::desk::{Desk, Ended, wait_until};
+use crate::machines::{ONCE, Store, on_machine, run};
+use crate::wrong_clock::library;
 use converge_model::Digest;
 use converge_trust::join_string::JoinString;
 use nix::sys::signal::Signal;
-use serde_json::Value as Json;
-
-use crate::desk::{Desk, Ended, wait_until};
-use crate::wrong_clock::library;
-
-/// A store that runs beside a desk, and has its policy live in the group `dev`.
-struct Store {
-    child: Child,
-    access: String,
-    address: String,
-}
-
-impl Store {
-    fn start(desk: &Desk, listen: &str) -> Self {
-        let mut command = desk.command(&["store", "--data", "store", "--listen", listen, "--json"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let output = child.stdout.take().unwrap();
-        let said: Json = serde_json::Deserializer::from_reader(output).into_iter().next().unwrap().unwrap();
-        let address = said["address"].as_str().unwrap().to_owned();
-        Self { child, access: desk.path("store/access.json").display().to_string(), address }
-    }
-
-    fn with_policy(desk: &Desk) -> Self {
-        let store = Self::start(desk, "127.0.0.1:0");
-        store.publish(desk);
-        store
-    }
-
-    fn publish(&self, desk: &Desk) {
-        self.operate(desk, &["publish", "policies/test.toml", "--group", "dev"]).with_code(0);
-    }
-
-    fn operate(&self, desk: &Desk, arguments: &[&str]) -> Ended {
-        let mut all = arguments.to_vec();
-        all.extend(["--access-file", &self.access, "--json"]);
-        desk.run(&all)
-    }
-
-    fn join(&self, desk: &Desk, more: &[&str]) -> String {
-        let mut arguments = vec!["token", "create", "--policy", "test", "--group", "dev"];
-        arguments.extend(more);
-        self.operate(desk, &arguments).with_code(0).json()["join"].as_str().unwrap().to_owned()
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        nix::sys::signal::kill(pid, signal).unwrap();
-    }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A machine beside the desk's own, with directories of its own.
-fn on_machine(desk: &Desk, machine: &str, arguments: &[&str]) -> Command {
-    let mut command = desk.command(arguments);
-    command.env("CONVERGE_CONFIG_DIR", desk.path(&format!("{machine}/config")));
-    command.env("CONVERGE_STATE_DIR", desk.path(&format!("{machine}/state")));
-    command
-}
-
-fn run(mut command: Command) -> Ended {
-    Ended::of(&command.output().unwrap(), std::time::Duration::ZERO)
-}
 
 fn mode(path: &Path) -> u32 {
     std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o777
@@ -83,8 +18,6 @@ fn mode(path: &Path) -> u32 {
 fn desk() -> Desk {
     Desk::new("[file.\"@/page\"]\ncontent = 'first'\n")
 }
-
-const ONCE: [&str; 2] = ["--once", "--json"];
 
 #[test]
 fn a_machine_becomes_a_node_by_a_string_that_no_list_of_processes_shows() {
