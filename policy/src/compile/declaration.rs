@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use converge_model::graph::{AttributeDeclaration, Declaration, Property};
-use converge_model::{BlobRef, Dynamic, KindSchema, ResourceId, TypeSchema, Value, suggest};
+use converge_model::{BlobRef, Dynamic, KindSchema, ResourceId, Value, suggest};
 
 use super::attributes::value_for;
 use super::common::common_property;
 use super::content::{CONTENT_NAMES, content_source};
 use super::context::{Context, KindOf};
+use super::judgement::{Judged, is_allowed};
 use super::reference::Reference;
 use super::scope::Scope;
 use super::sources::{Findings, Place};
@@ -97,15 +98,21 @@ impl<'a> Reader<'a> {
         let has_content = declared.declaration.content.is_some();
         let mut written = Vec::new();
         for property in fields.rest() {
-            written.push(property.key);
+            written.push(property);
             if COMMON_NAMES.contains(&property.key) {
                 common_property(&property, self.kind, &scope, &mut declared, findings);
             } else {
                 self.own_property(&property, &scope, &mut declared, findings);
             }
         }
-        written.extend(content.filter(|_| has_content));
-        self.missing(field, &written, findings);
+        let content = content.filter(|_| has_content);
+        let names: Vec<&str> = written.iter().map(|field| field.key).chain(content).collect();
+        self.missing(field, &names, findings);
+        if let KindOf::BuiltIn(schema) = self.kind_of {
+            let judged =
+                Judged { name: name.as_ref(), field, declaration: &declared.declaration, written: &written, content };
+            judged.report_broken_rules(schema, findings);
+        }
         declared.declaration.name = name?;
         Some(declared)
     }
@@ -138,7 +145,7 @@ impl<'a> Reader<'a> {
             KindOf::BuiltIn(schema) => match schema.property(field.key) {
                 Some(property) => {
                     let value = dynamic(field.node, scope, findings);
-                    value.filter(|value| self.check(property, value, field, findings))
+                    value.filter(|value| is_allowed(property, value, field, self.kind, findings))
                 }
                 None => return self.unknown(field, schema.properties.iter().map(|each| each.name).collect(), findings),
             },
@@ -161,27 +168,6 @@ impl<'a> Reader<'a> {
         let KindOf::BuiltIn(schema) = self.kind_of else { return None };
         let is_content = schema.content_property().is_some_and(|property| property.name == key);
         value.as_str().filter(|text| is_content && text.len() > LONGEST_INLINE)
-    }
-
-    fn check(
-        &self,
-        property: &converge_model::PropertySchema,
-        value: &Dynamic,
-        field: &Field<'_>,
-        findings: &mut Findings<'_>,
-    ) -> bool {
-        let checked = match value {
-            Dynamic::Literal(value) => (property.check)(value),
-            other => check_shape(&property.ty, other),
-        };
-        if let Err(error) = checked {
-            let finding = findings.error(field.node.place, format!("`{}` for {}: {error}", field.key, self.kind));
-            if matches!(value, Dynamic::Text(_)) {
-                finding.help("one whole `{{ expression }}`, with nothing around it, keeps its type");
-            }
-            return false;
-        }
-        true
     }
 
     fn unknown(&self, field: &Field<'_>, own: Vec<&str>, findings: &mut Findings<'_>) {
@@ -221,36 +207,4 @@ fn required_properties(schema: &KindSchema) -> impl Iterator<Item = &str> {
 
 fn required_parameters(parameters: &BTreeMap<String, AttributeDeclaration>) -> impl Iterator<Item = &str> {
     parameters.iter().filter(|(_, declared)| declared.required).map(|(name, _)| name.as_str())
-}
-
-/// Whether what a value will be can be of a type. An expression can be anything.
-fn check_shape(ty: &TypeSchema, value: &Dynamic) -> Result<(), String> {
-    let found = match value {
-        Dynamic::Literal(_) | Dynamic::Expression(_) => return Ok(()),
-        Dynamic::Text(_) => "text",
-        Dynamic::List(_) => "a list",
-        Dynamic::Map(_) => "a map",
-    };
-    match (ty, value) {
-        (TypeSchema::Any, _)
-        | (TypeSchema::Text { .. } | TypeSchema::OneOf(_) | TypeSchema::Content, Dynamic::Text(_)) => Ok(()),
-        (TypeSchema::List(item), Dynamic::List(items)) => items.iter().try_for_each(|each| check_shape(item, each)),
-        (TypeSchema::Map(item), Dynamic::Map(entries)) => entries.values().try_for_each(|each| check_shape(item, each)),
-        (TypeSchema::Either(types), _) if types.iter().any(|ty| check_shape(ty, value).is_ok()) => Ok(()),
-        _ => Err(format!("expected {}, found {found}", describe(ty))),
-    }
-}
-
-fn describe(ty: &TypeSchema) -> String {
-    match ty {
-        TypeSchema::Boolean => "`true` or `false`".to_owned(),
-        TypeSchema::Integer { .. } => "an integer".to_owned(),
-        TypeSchema::Text { what, .. } => (*what).to_owned(),
-        TypeSchema::OneOf(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
-        TypeSchema::List(_) => "a list".to_owned(),
-        TypeSchema::Map(_) => "a map".to_owned(),
-        TypeSchema::Either(types) => types.iter().map(describe).collect::<Vec<_>>().join(" or "),
-        TypeSchema::Content => "text".to_owned(),
-        TypeSchema::Any => "any value".to_owned(),
-    }
 }

@@ -28,6 +28,7 @@ mod content;
 mod context;
 mod cookbook;
 mod declaration;
+mod judgement;
 mod levels;
 mod link;
 mod lint;

@@ -80,16 +80,27 @@ const NAMES: NameSchema = NameSchema { what: "name", check: any_name, is_path: f
 const PATHS: NameSchema = NameSchema { what: "absolute path", check: path_name, is_path: true };
 
 fn schema(name: &'static str) -> KindSchema {
-    let bare = KindSchema { name, doc: "A kind.", names: NAMES, properties: Vec::new(), actions: &[], example: "" };
+    let bare = KindSchema {
+        name,
+        doc: "A kind.",
+        names: NAMES,
+        properties: Vec::new(),
+        judge: |_, _| Vec::new(),
+        actions: &[],
+        example: "",
+    };
     match name {
-        "file" => KindSchema { names: PATHS, properties: FileProperties::schema(), ..bare },
-        "package" => KindSchema { properties: PackageProperties::schema(), ..bare },
+        "file" => {
+            KindSchema { names: PATHS, properties: FileProperties::schema(), judge: FileProperties::judge, ..bare }
+        }
+        "package" => KindSchema { properties: PackageProperties::schema(), judge: PackageProperties::judge, ..bare },
         "service" => KindSchema {
             properties: ServiceProperties::schema(),
+            judge: ServiceProperties::judge,
             actions: &[("reload", "Reads its configuration."), ("restart", "Stops and starts.")],
             ..bare
         },
-        _ => KindSchema { names: PATHS, properties: LinkProperties::schema(), ..bare },
+        _ => KindSchema { names: PATHS, properties: LinkProperties::schema(), judge: LinkProperties::judge, ..bare },
     }
 }
 

@@ -46,6 +46,19 @@ converge_model::properties! {
         /// that somebody but root could have put there.
         pub follow: bool = false,
     }
+    rules with name { spares_the_system(force, purge, ensure) }
+}
+
+/// Nobody means to empty a directory of the system itself.
+fn spares_the_system(name: &str, force: &bool, purge: &bool, ensure: &Ensure) -> std::result::Result<(), String> {
+    let absent = *ensure == Ensure::Absent;
+    let empties = if absent { *force } else { *purge };
+    let is_one = |path: AbsPath| SYSTEM_DIRECTORIES.iter().any(|directory| path.as_path() == Path::new(directory));
+    if empties && name.parse().is_ok_and(is_one) {
+        let what = if absent { "force" } else { "purge" };
+        return Err(format!("`{what}` would remove the system itself; declare a directory below {name}"));
+    }
+    Ok(())
 }
 
 fn schema() -> KindSchema {
@@ -56,6 +69,7 @@ fn schema() -> KindSchema {
               replaced.",
         names: converge_model::schema::NameSchema::PATH,
         properties: DirectoryProperties::schema(),
+        judge: DirectoryProperties::judge,
         actions: &[],
         example: r#"[directory."/srv/www"]
 owner = "www-data"
@@ -76,11 +90,6 @@ fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     let path: AbsPath = spec.id.name().parse().map_err(|cause| spec.invalid(cause))?;
     let properties: DirectoryProperties = spec.decode()?;
     let absent = properties.ensure == Ensure::Absent;
-    let empties = if absent { properties.force } else { properties.purge };
-    if empties && SYSTEM_DIRECTORIES.iter().any(|directory| path.as_path() == Path::new(directory)) {
-        let what = if absent { "force" } else { "purge" };
-        return Err(spec.invalid(format!("`{what}` would remove the system itself; declare a directory below {path}")));
-    }
     let keep = if properties.purge && !absent { declared_below(&path, spec.declared) } else { BTreeMap::new() };
     let declared = if keep.is_empty() { Arc::default() } else { spec.declared.all() };
     let ownership =

@@ -6,7 +6,8 @@ use std::time::Duration;
 use converge_model::system::commands::{CommandSpec, Exit, Purpose};
 use converge_model::{
     AbsPath, AccountName, AnyResource, Change, Changes, CommandLine, Error, ErrorKind, Footprint, Key, Kind,
-    KindSchema, Mode, OneOrMany, Properties, Resource, ResourceId, ResourceSpec, Result, Shown, Span, System,
+    KindSchema, Mode, OneOrMany, Properties, PropertyType, Resource, ResourceId, ResourceSpec, Result, Shown, Span,
+    System, TypeSchema, Value,
 };
 
 use crate::{path_keys, validation};
@@ -37,19 +38,72 @@ converge_model::properties! {
         pub cwd: Option<AbsPath>,
         /// Environment variables, on top of a small clean environment.
         #[sensitive = true]
-        pub env: Option<BTreeMap<String, String>>,
+        pub env: Option<Environment>,
         /// The user to run it as; the user converging, which is root, unless said.
         pub user: Option<AccountName>,
         /// The file mode creation mask, as an octal string; "022" unless said.
-        pub umask: Option<Mode>,
+        pub umask: Option<Umask>,
         /// The exit codes that mean success; 0 unless said.
-        pub exit_codes: Option<OneOrMany<u8>>,
+        pub exit_codes: Option<ExitCodes>,
         /// A path that is there once the command has run. Where it is there already, the command does not run; where it is
         /// still not there afterwards, the resource has failed.
         pub creates: Option<AbsPath>,
         /// `always` runs it in every run, unless `creates` or a guard says that it is not needed. `when_notified` runs it only
         /// when a resource notifies it.
         pub run: RunWhen = RunWhen::Always,
+    }
+}
+
+/// Environment variables by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Environment(BTreeMap<String, String>);
+
+impl PropertyType for Environment {
+    fn schema() -> TypeSchema {
+        BTreeMap::<String, String>::schema()
+    }
+
+    fn from_value(value: &Value) -> std::result::Result<Self, String> {
+        let variables = BTreeMap::<String, String>::from_value(value)?;
+        let good = |name: &str| !name.is_empty() && !name.contains('=') && !name.chars().any(char::is_control);
+        match variables.keys().find(|name| !good(name)) {
+            Some(bad) => Err(format!("{bad:?} is not the name of an environment variable")),
+            None => Ok(Self(variables)),
+        }
+    }
+}
+
+/// A file mode creation mask, 0 to 0777.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Umask(Mode);
+
+impl PropertyType for Umask {
+    fn schema() -> TypeSchema {
+        TypeSchema::Text { what: "file mode creation mask", pattern: Some(r"^0?[0-7]{3}$|\{\{") }
+    }
+
+    fn from_value(value: &Value) -> std::result::Result<Self, String> {
+        match Mode::from_value(value)? {
+            mode if mode.0 > 0o777 => Err(format!("{mode} is more than 0777")),
+            mode => Ok(Self(mode)),
+        }
+    }
+}
+
+/// The exit codes that mean success, at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExitCodes(Vec<u8>);
+
+impl PropertyType for ExitCodes {
+    fn schema() -> TypeSchema {
+        OneOrMany::<u8>::schema()
+    }
+
+    fn from_value(value: &Value) -> std::result::Result<Self, String> {
+        match OneOrMany::from_value(value)? {
+            OneOrMany(codes) if codes.is_empty() => Err("it is empty: no exit code would mean success".to_owned()),
+            OneOrMany(codes) => Ok(Self(codes)),
+        }
     }
 }
 
@@ -61,6 +115,7 @@ fn schema() -> KindSchema {
               it may take; 10 minutes unless said. A plan does not run it, and says that what comes after is assumed.",
         names: converge_model::schema::NameSchema { what: "command", check: |_| Ok(()), is_path: false },
         properties: ExecuteProperties::schema(),
+        judge: ExecuteProperties::judge,
         actions: &[("run", "Run the command, unless what it `creates` is there.")],
         example: r#"[execute."make swap"]
 command = ["fallocate", "--length", "1G", "/swapfile"]
@@ -79,27 +134,14 @@ run = "when_notified"
 
 fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     let properties: ExecuteProperties = spec.decode()?;
-    let environment = properties.env.clone().unwrap_or_default();
-    let good = |name: &str| !name.is_empty() && !name.contains('=') && !name.chars().any(char::is_control);
-    if let Some(bad) = environment.keys().find(|name| !good(name)) {
-        return Err(spec.invalid(format!("property `env`: {bad:?} is not the name of an environment variable")));
-    }
-    if let Some(umask) = properties.umask.filter(|umask| umask.0 > 0o777) {
-        return Err(spec.invalid(format!("property `umask`: {umask} is more than 0777")));
-    }
-    let exit_codes = match &properties.exit_codes {
-        None => vec![0],
-        Some(OneOrMany(codes)) if codes.is_empty() => {
-            return Err(spec.invalid("property `exit_codes` is empty: no exit code would mean success"));
-        }
-        Some(OneOrMany(codes)) => codes.clone(),
-    };
+    let environment = properties.env.clone().map(|Environment(variables)| variables).unwrap_or_default();
+    let exit_codes = properties.exit_codes.clone().map_or_else(|| vec![0], |ExitCodes(codes)| codes);
     let line = properties.command.clone().unwrap_or_else(|| CommandLine::Shell(spec.id.name().to_owned()));
     let command = CommandSpec {
         directory: properties.cwd.clone(),
         environment,
         user: properties.user.as_ref().map(ToString::to_string),
-        umask: properties.umask.map(|umask| umask.0),
+        umask: properties.umask.map(|Umask(mode)| mode.0),
         creates: properties.creates.iter().cloned().collect(),
         ..CommandSpec::new(line, Purpose::Change, spec.timeout.map_or(RUN_TIME, Span::duration))
     };

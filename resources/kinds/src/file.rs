@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use converge_model::system::files::{Check, FileType, Metadata};
 use converge_model::{
-    AbsPath, AccountName, AnyResource, Change, Changes, CommandLine, Content, Error, ErrorKind, Footprint, Kind,
-    KindSchema, Mode, Properties, Resource, ResourceSpec, Result, Shown, System,
+    AbsPath, AccountName, AnyResource, Change, Changes, Content, Error, ErrorKind, Footprint, Kind, KindSchema, Mode,
+    Properties, Resource, ResourceSpec, Result, Shown, System,
 };
 
 use crate::ensure::{self, Ensure};
 use crate::ownership::{self, Differing, Ownership};
-use crate::{obstacle, path_keys, text_diff, validation};
+use crate::validation::{self, ValidationCommand};
+use crate::{obstacle, path_keys, text_diff};
 
 /// The row of the registry.
 pub(crate) const KIND: Kind = Kind { schema, build, removal: |spec| Some(ensure::absent(spec, &["follow"])) };
@@ -34,7 +35,7 @@ converge_model::properties! {
         pub mode: Option<Mode>,
         /// A command that accepts new content before it goes live, by exiting with 0. `{path}` stands for a file that holds
         /// the new content. A string is a line for the shell, a list the program and its arguments.
-        pub validate: Option<CommandLine>,
+        pub validate: Option<ValidationCommand>,
         /// Manage the file that a symbolic link at this path leads to, unless somebody but root could have put the link there.
         /// Otherwise such a link is replaced by the file, and what it leads to is left as it is.
         pub follow: bool = false,
@@ -50,6 +51,7 @@ fn schema() -> KindSchema {
               (with `vars`) and `source`.",
         names: converge_model::schema::NameSchema::PATH,
         properties: FileProperties::schema(),
+        judge: FileProperties::judge,
         actions: &[],
         example: r#"[file."/etc/motd"]
 content = "Managed by Converge.\n"
@@ -68,9 +70,6 @@ validate = "visudo --check --file {path}"
 fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     let path = spec.id.name().parse().map_err(|cause| spec.invalid(cause))?;
     let properties: FileProperties = spec.decode()?;
-    if let Some(line) = &properties.validate {
-        validation::check_line(line).map_err(|cause| spec.invalid(cause))?;
-    }
     let ownership =
         Ownership { owner: properties.owner.clone(), group: properties.group.clone(), mode: properties.mode };
     let validation_time = spec.timeout.map_or(VALIDATION_TIME, |timeout| timeout.duration());

@@ -6,6 +6,7 @@ use converge_model::{
     Result, System, property,
 };
 
+use crate::account_property::{AccountNames, AccountNumber};
 use crate::ensure::{self, Ensure};
 use crate::membership::{self, Membership};
 
@@ -18,10 +19,10 @@ converge_model::properties! {
         /// Whether the group is there.
         pub ensure: Ensure = Ensure::Present,
         /// Its number. Without it, a new group gets the next free one. Files of a group whose number changes keep the old one.
-        pub gid: Option<u32>,
+        pub gid: Option<AccountNumber>,
         /// The users that have it as a supplementary group, by name. They must be there. Say it here, or by a user's
         /// `groups`, not both: each would wait for the other.
-        pub members: Option<Vec<String>>,
+        pub members: Option<AccountNames>,
         /// What becomes of other members: with `add` they stay, with `exact` they go.
         pub members_mode: Membership = Membership::Add,
         /// Whether a new group gets its number from the system's range.
@@ -39,6 +40,7 @@ fn schema() -> KindSchema {
             is_path: false,
         },
         properties: GroupProperties::schema(),
+        judge: GroupProperties::judge,
         actions: &[],
         example: r#"[group.deploy]
 system = true
@@ -54,12 +56,6 @@ fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     let name = spec.id.name();
     property::check_account_name(name).map_err(|cause| spec.invalid(cause))?;
     let properties: GroupProperties = spec.decode()?;
-    for member in properties.members.iter().flatten() {
-        property::check_account_name(member).map_err(|cause| spec.invalid(format!("property `members`: {cause}")))?;
-    }
-    if properties.gid == Some(u32::MAX) {
-        return Err(spec.invalid(format!("property `gid`: {} is not the number of a group", u32::MAX)));
-    }
     Ok(Box::new(GroupResource { name: name.to_owned(), properties }))
 }
 
@@ -107,7 +103,7 @@ impl Resource for GroupResource {
             (Ensure::Present, Some(_)) => {}
         }
         if let Some(gid) = self.properties.gid {
-            changes.compare("gid", group.as_ref().map(|group| group.gid), gid);
+            changes.compare("gid", group.as_ref().map(|group| group.gid), gid.0);
         }
         if let Some(members) = &self.properties.members {
             let observed = group.as_ref().map(|group| group.members.as_slice());
@@ -124,7 +120,7 @@ impl Resource for GroupResource {
         let members = self.members(group.as_ref()).filter(|_| changes.has("members"));
         self.check_members(system, members.as_deref().unwrap_or_default())?;
         let settings = GroupSettings {
-            gid: self.properties.gid.filter(|_| changes.has("gid")),
+            gid: self.properties.gid.filter(|_| changes.has("gid")).map(|gid| gid.0),
             members,
             system: self.properties.system,
         };
@@ -139,6 +135,9 @@ impl Resource for GroupResource {
         if self.properties.ensure == Ensure::Absent {
             return Footprint { gives, needs: Vec::new() };
         }
-        Footprint { gives, needs: self.properties.members.iter().flatten().cloned().map(Key::User).collect() }
+        Footprint {
+            gives,
+            needs: self.properties.members.iter().flat_map(|names| names.iter()).cloned().map(Key::User).collect(),
+        }
     }
 }

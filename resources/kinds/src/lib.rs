@@ -19,6 +19,7 @@
 //!   generated from something else.
 
 mod account_lookup;
+mod account_property;
 mod authorized_keys;
 mod day;
 mod directory;
@@ -32,6 +33,7 @@ mod membership;
 mod obstacle;
 mod ownership;
 mod package;
+mod package_names;
 mod package_verdict;
 mod password_hash;
 mod path_keys;

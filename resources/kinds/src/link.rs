@@ -4,8 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use converge_model::system::files::FileType;
 use converge_model::{
-    AbsPath, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties, Resource,
-    ResourceSpec, Result, Shown, System,
+    AbsPath, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
+    PropertyType, Resource, ResourceSpec, Result, Shown, System, TypeSchema, Value,
 };
 
 use crate::ensure::{self, Ensure};
@@ -32,12 +32,47 @@ converge_model::properties! {
         pub ensure: Ensure = Ensure::Present,
         /// Where it leads. For a symbolic link, exactly what is written in it: an absolute path, or one relative to the
         /// link's own directory; it need not exist. For a hard link, the absolute path of a file that is there.
-        pub to: Option<String>,
+        pub to: Option<LinkTarget>,
         /// A `symbolic` link, or a `hard` one: a further name of the same file, on the same file system.
         pub r#type: LinkType = LinkType::Symbolic,
         /// Replace a file that is in the way. A hard link needs it where the file it leads to may be written anew, because
         /// that leaves the old file under the other name.
         pub force: bool = false,
+    }
+    rules { leads_somewhere(to, ensure), leads_to_a_file(to, r#type) }
+}
+
+fn leads_somewhere(to: &Option<LinkTarget>, ensure: &Ensure) -> std::result::Result<(), String> {
+    match (to, ensure) {
+        (None, Ensure::Present) => Err("property `to` is missing: where the link leads".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn leads_to_a_file(to: &Option<LinkTarget>, r#type: &LinkType) -> std::result::Result<(), String> {
+    match (to, r#type) {
+        (Some(LinkTarget(to)), LinkType::Hard) => {
+            to.parse::<AbsPath>().map(drop).map_err(|cause| format!("property `to` of a hard link: {cause}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is written in a symbolic link, or the file that a hard one is a name of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LinkTarget(String);
+
+impl PropertyType for LinkTarget {
+    fn schema() -> TypeSchema {
+        TypeSchema::Text { what: "path", pattern: Some(".") }
+    }
+
+    fn from_value(value: &Value) -> std::result::Result<Self, String> {
+        match String::from_value(value)? {
+            to if to.is_empty() => Err("it is empty; write where the link leads".to_owned()),
+            to if to.len() > 4095 => Err(format!("a path may have 4095 bytes; this one has {}", to.len())),
+            to => Ok(Self(to)),
+        }
     }
 }
 
@@ -49,6 +84,7 @@ fn schema() -> KindSchema {
               directory never. Who owns a symbolic link is not managed.",
         names: converge_model::schema::NameSchema::PATH,
         properties: LinkProperties::schema(),
+        judge: LinkProperties::judge,
         actions: &[],
         example: r#"[link."/srv/www/current"]
 to = "releases/2026-11"
@@ -63,14 +99,10 @@ fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     let path: AbsPath = spec.id.name().parse().map_err(|cause| spec.invalid(cause))?;
     let properties: LinkProperties = spec.decode()?;
     let target = match (&properties.to, properties.r#type) {
-        (None, _) if properties.ensure == Ensure::Absent => Target::Any,
-        (None, _) => return Err(spec.invalid("property `to` is missing: where the link leads")),
-        (Some(to), _) if to.is_empty() => return Err(spec.invalid("property `to` is empty")),
-        (Some(to), _) if to.len() > 4095 => return Err(spec.invalid("property `to` is longer than 4095 bytes")),
-        (Some(to), LinkType::Symbolic) => Target::Symbolic(to.clone()),
-        (Some(to), LinkType::Hard) => {
-            Target::Hard(to.parse().map_err(|cause| spec.invalid(format!("property `to`: {cause}")))?)
-        }
+        // Only one that is to be absent may lead nowhere.
+        (None, _) => Target::Any,
+        (Some(LinkTarget(to)), LinkType::Symbolic) => Target::Symbolic(to.clone()),
+        (Some(LinkTarget(to)), LinkType::Hard) => Target::Hard(to.parse().map_err(|cause| spec.invalid(cause))?),
     };
     Ok(Box::new(LinkResource { path, properties, target }))
 }
@@ -178,7 +210,7 @@ impl Resource for LinkResource {
             (None, Some(FileType::Regular)) => Shown::text("another file"),
             (None, _) => Shown::Absent,
         };
-        changes.push(Change::new("to", from, Shown::maybe(self.properties.to.as_ref())));
+        changes.push(Change::new("to", from, Shown::maybe(self.properties.to.as_ref().map(|to| &to.0))));
         changes
     }
 
@@ -254,7 +286,7 @@ mod tests {
             LinkType::Symbolic => Target::Symbolic("/to".into()),
             LinkType::Hard => Target::Hard("/to".parse().unwrap()),
         };
-        let properties = LinkProperties { ensure, to: Some("/to".into()), r#type, force: false };
+        let properties = LinkProperties { ensure, to: Some(LinkTarget("/to".into())), r#type, force: false };
         LinkResource { path: "/link".parse().unwrap(), properties, target }
     }
 

@@ -9,6 +9,7 @@ use converge_model::{
 };
 
 use crate::ensure;
+use crate::package_names::{self, PackageNames};
 use crate::package_verdict::{Judge, Verdict};
 use crate::version_constraint::VersionConstraint;
 
@@ -40,7 +41,7 @@ converge_model::properties! {
         pub ensure: PackageEnsure = PackageEnsure::Present,
         /// The packages, where it is not the one that the resource is called after: all in one transaction. `name:architecture`
         /// means the package of a foreign architecture.
-        pub names: Option<Vec<String>>,
+        pub names: Option<PackageNames>,
         /// The version: exactly "1.2-3"; "1.2.*" for 1.2 and what goes on from it, as 1.2-3 and 1.2.9; "1.2*" for any that
         /// begins so; or conditions that must all hold, as in ">= 1.2, < 2". Versions are compared as the package manager
         /// compares them.
@@ -59,6 +60,53 @@ converge_model::properties! {
         /// latest.
         pub index_age: Span = Span::seconds(24 * 60 * 60),
     }
+    rules {
+        keeps_what_it_holds(hold, ensure),
+        archive_is_one_package(archive, names, ensure),
+        archive_says_which_version(archive, version, ensure),
+    }
+    rules with name { is_called_after_a_package(names) }
+}
+
+/// Where `names` does not say which packages, the name does.
+fn is_called_after_a_package(name: &str, names: &Option<PackageNames>) -> std::result::Result<(), String> {
+    if names.is_some() { Ok(()) } else { package_names::check(name) }
+}
+
+fn keeps_what_it_holds(hold: &Option<bool>, ensure: &PackageEnsure) -> std::result::Result<(), String> {
+    if ensure.removes() && *hold == Some(true) {
+        return Err(format!("`hold = true` says to keep what `ensure = {:?}` takes away", ensure.word()));
+    }
+    Ok(())
+}
+
+fn archive_is_one_package(
+    archive: &Option<AbsPath>,
+    names: &Option<PackageNames>,
+    ensure: &PackageEnsure,
+) -> std::result::Result<(), String> {
+    if archive.is_some() && !ensure.removes() && names.as_ref().is_some_and(|names| names.len() != 1) {
+        return Err("`archive` holds one package; declare one resource for each".to_owned());
+    }
+    Ok(())
+}
+
+fn archive_says_which_version(
+    archive: &Option<AbsPath>,
+    version: &Option<VersionConstraint>,
+    ensure: &PackageEnsure,
+) -> std::result::Result<(), String> {
+    let says_otherwise = version.is_some() || *ensure == PackageEnsure::Latest;
+    if archive.is_some() && !ensure.removes() && says_otherwise {
+        return Err("`archive` says which version; leave out `version`, and `latest`".to_owned());
+    }
+    Ok(())
+}
+
+impl PackageEnsure {
+    fn removes(self) -> bool {
+        matches!(self, PackageEnsure::Absent | PackageEnsure::Purged)
+    }
 }
 
 fn schema() -> KindSchema {
@@ -71,6 +119,7 @@ fn schema() -> KindSchema {
               said.",
         names: converge_model::schema::NameSchema { what: "package name", check: check_resource_name, is_path: false },
         properties: PackageProperties::schema(),
+        judge: PackageProperties::judge,
         actions: &[],
         example: r#"[package.nginx]
 version = ">= 1.22"
@@ -93,43 +142,11 @@ fn check_resource_name(name: &str) -> Result<(), String> {
     if name.starts_with('-') { Err(format!("{name:?} would be taken for an option")) } else { Ok(()) }
 }
 
-fn check_package_name(name: &str) -> Result<(), String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | ':');
-    if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.len() <= 200 && name.chars().all(good) {
-        Ok(())
-    } else {
-        Err(format!("{name:?} is not the name of a package"))
-    }
-}
-
 fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     let properties: PackageProperties = spec.decode()?;
-    let names = properties.names.clone().unwrap_or_else(|| vec![spec.id.name().to_owned()]);
-    check(&properties, &names).map_err(|cause| spec.invalid(cause))?;
+    let names = properties.names.as_deref().cloned().unwrap_or_else(|| vec![spec.id.name().to_owned()]);
     let timeout = spec.timeout.map_or(TRANSACTION_TIME, Span::duration);
     Ok(Box::new(PackageResource { names, properties, timeout }))
-}
-
-fn check(properties: &PackageProperties, names: &[String]) -> Result<(), String> {
-    for (index, name) in names.iter().enumerate() {
-        check_package_name(name)?;
-        if names[..index].contains(name) {
-            return Err(format!("property `names`: {name} is there twice"));
-        }
-    }
-    let removed = matches!(properties.ensure, PackageEnsure::Absent | PackageEnsure::Purged);
-    if removed && properties.hold == Some(true) {
-        return Err(format!("`hold = true` says to keep what `ensure = {:?}` takes away", properties.ensure.word()));
-    }
-    if properties.archive.is_some() && !removed {
-        if names.len() != 1 {
-            return Err("`archive` holds one package; declare one resource for each".to_owned());
-        }
-        if properties.version.is_some() || properties.ensure == PackageEnsure::Latest {
-            return Err("`archive` says which version; leave out `version`, and `latest`".to_owned());
-        }
-    }
-    Ok(())
 }
 
 struct PackageResource {

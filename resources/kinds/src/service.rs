@@ -27,6 +27,22 @@ converge_model::properties! {
         /// Whether the service cannot be started at all, by anybody. Masking does not stop it; `running = false` does.
         pub masked: Option<bool>,
     }
+    rules { masks_nothing_that_runs(running, masked), masks_nothing_enabled(enabled, masked) }
+}
+
+fn masks_nothing_that_runs(running: &Option<bool>, masked: &Option<bool>) -> std::result::Result<(), String> {
+    check_masked("running", running, masked)
+}
+
+fn masks_nothing_enabled(enabled: &Option<bool>, masked: &Option<bool>) -> std::result::Result<(), String> {
+    check_masked("enabled", enabled, masked)
+}
+
+fn check_masked(property: &str, value: &Option<bool>, masked: &Option<bool>) -> std::result::Result<(), String> {
+    if *masked == Some(true) && *value == Some(true) {
+        return Err(format!("a masked unit cannot have `{property} = true`"));
+    }
+    Ok(())
 }
 
 fn schema() -> KindSchema {
@@ -38,6 +54,7 @@ fn schema() -> KindSchema {
               unless said.",
         names: converge_model::schema::NameSchema { what: "unit name", check: unit_name::check, is_path: false },
         properties: ServiceProperties::schema(),
+        judge: ServiceProperties::judge,
         actions: &[
             ("start", "Start it where it does not run."),
             ("stop", "Stop it where it runs."),
@@ -70,11 +87,6 @@ fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     let name = spec.id.name();
     unit_name::check(name).map_err(|cause| spec.invalid(cause))?;
     let properties: ServiceProperties = spec.decode()?;
-    for (property, value) in [("running", properties.running), ("enabled", properties.enabled)] {
-        if properties.masked == Some(true) && value == Some(true) {
-            return Err(spec.invalid(format!("a masked unit cannot have `{property} = true`")));
-        }
-    }
     let timeout = spec.timeout.map_or(STEP_TIME, Span::duration);
     Ok(Box::new(ServiceResource { unit: unit_name::full(name), properties, timeout }))
 }

@@ -3,10 +3,11 @@
 use converge_model::system::accounts::{Password, User, UserSettings};
 use converge_model::system::files::FileType;
 use converge_model::{
-    AbsPath, AccountName, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
+    AccountName, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
     Resource, ResourceSpec, Result, Shown, System, property,
 };
 
+use crate::account_property::{AccountNames, AccountNumber, PasswdPath, PasswdText};
 use crate::authorized_keys::{self, AuthorizedKeys};
 use crate::day::Expiry;
 use crate::ensure::{self, Ensure};
@@ -23,24 +24,24 @@ converge_model::properties! {
         /// Whether the user is there.
         pub ensure: Ensure = Ensure::Present,
         /// Its number. Without it, a new user gets the next free one.
-        pub uid: Option<u32>,
+        pub uid: Option<AccountNumber>,
         /// The primary group, by name or number. Without it, a new user gets the group of its own name, which is made where
         /// it is missing, if the distribution does that.
         pub group: Option<AccountName>,
         /// The supplementary groups, by name. They must be there.
-        pub groups: Option<Vec<String>>,
+        pub groups: Option<AccountNames>,
         /// What becomes of other supplementary groups: with `add` they stay, with `exact` they go.
         pub groups_mode: Membership = Membership::Add,
         /// The home directory as passwd(5) has it. It need not exist.
-        pub home: Option<AbsPath>,
+        pub home: Option<PasswdPath>,
         /// Make the home directory where it is missing: for a new user with what /etc/skel holds, else empty.
         pub create_home: bool = false,
         /// Where `home` differs, move what is in the old home directory to the new one.
         pub move_home: bool = false,
         /// The login shell, an absolute path.
-        pub shell: Option<AbsPath>,
+        pub shell: Option<PasswdPath>,
         /// The comment field: the full name.
-        pub comment: Option<String>,
+        pub comment: Option<PasswdText>,
         /// The hash of the password, as crypt(5) writes it and `mkpasswd` makes it, or "*" for no password. Plain text is
         /// refused.
         #[sensitive = true]
@@ -56,6 +57,22 @@ converge_model::properties! {
         /// With `ensure = "absent"`: remove the home directory, if it belongs to the user, and the mail.
         pub remove_home: bool = false,
     }
+    rules { unlocks_a_password(locked, password) }
+    rules with name { spares_root(ensure, uid) }
+}
+
+fn unlocks_a_password(locked: &Option<bool>, password: &Option<PasswordHash>) -> std::result::Result<(), String> {
+    if password.as_ref().is_some_and(PasswordHash::is_none) && *locked == Some(false) {
+        return Err("`locked = false` needs a password; this one is none".to_owned());
+    }
+    Ok(())
+}
+
+fn spares_root(name: &str, ensure: &Ensure, uid: &Option<AccountNumber>) -> std::result::Result<(), String> {
+    if *ensure == Ensure::Absent && (name == "root" || *uid == Some(AccountNumber(0))) {
+        return Err("root cannot be removed".to_owned());
+    }
+    Ok(())
 }
 
 fn schema() -> KindSchema {
@@ -69,6 +86,7 @@ fn schema() -> KindSchema {
             is_path: false,
         },
         properties: UserProperties::schema(),
+        judge: UserProperties::judge,
         actions: &[],
         example: r#"[group.developers]
 
@@ -93,34 +111,7 @@ fn build(spec: &ResourceSpec<'_>) -> Result<Box<dyn AnyResource>> {
     let name = spec.id.name();
     property::check_account_name(name).map_err(|cause| spec.invalid(cause))?;
     let properties: UserProperties = spec.decode()?;
-    check(name, &properties).map_err(|cause| spec.invalid(cause))?;
     Ok(Box::new(UserResource { name: name.to_owned(), properties }))
-}
-
-fn check(name: &str, properties: &UserProperties) -> Result<(), String> {
-    for group in properties.groups.iter().flatten() {
-        property::check_account_name(group).map_err(|cause| format!("property `groups`: {cause}"))?;
-    }
-    let texts = [
-        ("comment", properties.comment.clone()),
-        ("home", properties.home.as_ref().map(ToString::to_string)),
-        ("shell", properties.shell.as_ref().map(ToString::to_string)),
-    ];
-    for (property, text) in texts {
-        if let Some(bad) = text.iter().flat_map(|text| text.chars()).find(|&c| c == ':' || c.is_control()) {
-            return Err(format!("property `{property}`: {bad:?} cannot be in it, because passwd(5) is made of it"));
-        }
-    }
-    if properties.uid == Some(u32::MAX) {
-        return Err(format!("property `uid`: {} is not the number of a user", u32::MAX));
-    }
-    if properties.password.as_ref().is_some_and(PasswordHash::is_none) && properties.locked == Some(false) {
-        return Err("`locked = false` needs a password; this one is none".to_owned());
-    }
-    if properties.ensure == Ensure::Absent && (name == "root" || properties.uid == Some(0)) {
-        return Err("root cannot be removed".to_owned());
-    }
-    Ok(())
 }
 
 struct UserResource {
@@ -171,7 +162,7 @@ impl UserResource {
         };
         let password = if self.has_secrets() { accounts.password(&self.name)? } else { None };
         let home = if self.properties.create_home {
-            home_directory::observe(system, &user, self.properties.home.as_ref())?
+            home_directory::observe(system, &user, self.properties.home.as_deref())?
         } else {
             None
         };
@@ -185,7 +176,7 @@ impl UserResource {
     fn compare_account(&self, state: &State, changes: &mut Changes) {
         let (properties, user) = (&self.properties, state.user.as_ref());
         if let Some(uid) = properties.uid {
-            changes.compare("uid", user.map(|user| user.uid), uid);
+            changes.compare("uid", user.map(|user| user.uid), uid.0);
         }
         if let (Some(group), false) = (&properties.group, state.group_is_right) {
             changes.push(Change::new("group", Shown::maybe(state.group.as_ref()), Shown::text(group)));
@@ -195,13 +186,13 @@ impl UserResource {
             membership::compare("groups", observed, &declared, properties.groups_mode, changes);
         }
         if let Some(home) = &properties.home {
-            changes.compare("home", user.map(|user| &user.home), home);
+            changes.compare("home", user.map(|user| &user.home), &**home);
         }
         if let Some(shell) = &properties.shell {
-            changes.compare("shell", user.map(|user| &user.shell), shell);
+            changes.compare("shell", user.map(|user| &user.shell), &**shell);
         }
         if let Some(comment) = &properties.comment {
-            changes.compare("comment", user.map(|user| &user.comment), comment);
+            changes.compare("comment", user.map(|user| &user.comment), &**comment);
         }
     }
 
@@ -244,13 +235,13 @@ impl UserResource {
         };
         let text = |property: &str, value: Option<String>| value.filter(|_| changes.has(property));
         Ok(UserSettings {
-            uid: properties.uid.filter(|_| changes.has("uid")),
+            uid: properties.uid.filter(|_| changes.has("uid")).map(|uid| uid.0),
             group,
             groups,
-            comment: text("comment", properties.comment.clone()),
-            home: text("home", properties.home.as_ref().map(ToString::to_string)),
+            comment: text("comment", properties.comment.as_deref().cloned()),
+            home: text("home", properties.home.as_deref().map(ToString::to_string)),
             manage_home: if state.user.is_some() { properties.move_home } else { properties.create_home },
-            shell: text("shell", properties.shell.as_ref().map(ToString::to_string)),
+            shell: text("shell", properties.shell.as_deref().map(ToString::to_string)),
             password: text("password", properties.password.as_ref().map(|hash| hash.secret().to_owned())),
             locked: self.lock(state, changes)?,
             expires: properties.expires.filter(|_| changes.has("expires")).map(|expires| expires.0),
@@ -340,7 +331,7 @@ impl Resource for UserResource {
         // What follows needs its numbers and its home directory, as they are now.
         let user = accounts.user(&self.name)?.ok_or_else(|| account_lookup::missing("user", &self.name))?;
         if properties.create_home {
-            home_directory::make(system, &user, properties.home.as_ref())?;
+            home_directory::make(system, &user, properties.home.as_deref())?;
         }
         match &properties.authorized_keys {
             Some(keys) => keys.apply(system, &user),
@@ -359,9 +350,9 @@ impl Resource for UserResource {
             Some(AccountName::Id(_)) => {}
             None => footprint.gives.push(Key::Group(self.name.clone())),
         }
-        footprint.needs.extend(properties.groups.iter().flatten().cloned().map(Key::Group));
+        footprint.needs.extend(properties.groups.iter().flat_map(|names| names.iter()).cloned().map(Key::Group));
         if let (Some(home), true) = (&properties.home, properties.create_home) {
-            footprint.gives.push(Key::Path(home.clone()));
+            footprint.gives.push(Key::Path((**home).clone()));
             footprint.needs.extend(home.parent().map(Key::Path));
         }
         footprint
@@ -377,8 +368,7 @@ mod tests {
     fn resource(properties: &[(&str, Value)]) -> UserResource {
         let values: ByName<Value> =
             properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        let properties = UserProperties::decode(&values).unwrap();
-        check("alice", &properties).unwrap();
+        let properties = UserProperties::decode("alice", &values).unwrap();
         UserResource { name: "alice".into(), properties }
     }
 

@@ -3,25 +3,40 @@
 use std::time::Duration;
 
 use converge_model::system::commands::{CommandSpec, Exit, Purpose, Tail};
-use converge_model::{AbsPath, CommandLine, Error, ErrorKind, Result, System};
+use std::ops::Deref;
+
+use converge_model::{AbsPath, CommandLine, Error, ErrorKind, PropertyType, Result, System, TypeSchema, Value};
 
 const PLACEHOLDER: &str = "{path}";
 
-/// Checks that `line` says where the path of the file belongs.
-///
-/// # Errors
-/// Says what is missing.
-pub(crate) fn check_line(line: &CommandLine) -> Result<(), String> {
-    let found = match line {
-        CommandLine::Argv(words) => words.iter().any(|word| word.contains(PLACEHOLDER)),
-        CommandLine::Shell(line) => line.contains(PLACEHOLDER),
-    };
-    if found {
-        Ok(())
-    } else {
-        Err(format!(
-            "property `validate`: `{line}` says nowhere {PLACEHOLDER}, which stands for the file to be checked"
-        ))
+/// A command that accepts the new content of a file, and says where its path belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ValidationCommand(CommandLine);
+
+impl Deref for ValidationCommand {
+    type Target = CommandLine;
+
+    fn deref(&self) -> &CommandLine {
+        &self.0
+    }
+}
+
+impl PropertyType for ValidationCommand {
+    fn schema() -> TypeSchema {
+        CommandLine::schema()
+    }
+
+    fn from_value(value: &Value) -> Result<Self, String> {
+        let line = CommandLine::from_value(value)?;
+        let found = match &line {
+            CommandLine::Argv(words) => words.iter().any(|word| word.contains(PLACEHOLDER)),
+            CommandLine::Shell(line) => line.contains(PLACEHOLDER),
+        };
+        if found {
+            Ok(Self(line))
+        } else {
+            Err(format!("`{line}` says nowhere {PLACEHOLDER}, which stands for the file to be checked"))
+        }
     }
 }
 
@@ -85,7 +100,7 @@ mod tests {
         assert_eq!(shell.to_string(), r"check '/etc/it'\''s $HOME' < '/etc/it'\''s $HOME'");
         let argv = filled(&CommandLine::Argv(vec!["check".into(), "--file={path}".into()]), &path);
         assert_eq!(argv, CommandLine::Argv(vec!["check".into(), "--file=/etc/it's $HOME".into()]));
-        assert!(check_line(&CommandLine::Shell("check".into())).is_err());
+        assert!(ValidationCommand::from_value(&Value::from("check")).is_err());
     }
 
     #[test]

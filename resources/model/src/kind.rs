@@ -34,7 +34,7 @@ impl<'a> ResourceSpec<'a> {
     /// # Errors
     /// Names the resource, the property, and what is wrong with it.
     pub fn decode<P: Properties>(&self) -> Result<P> {
-        P::decode(self.properties).map_err(|cause| self.invalid(cause))
+        P::decode(self.id.name(), self.properties).map_err(|cause| self.invalid(cause))
     }
 
     /// The error that the resource is declared wrongly because of `cause`.

@@ -52,9 +52,34 @@ pub struct PropertySchema {
     pub default: Option<Value>,
     /// Whether no value of it is shown: not in a plan or a report, not by `why`.
     pub sensitive: bool,
-    /// Checks a value in every respect that needs no machine.
+    /// Checks a value in every respect that needs no machine. Of a [list](TypeSchema::List) or a [map](TypeSchema::Map), one
+    /// item or entry alone is refused only where it would be in any other, too: so what is wrong can be pointed at.
     pub check: fn(&Value) -> Result<(), String>,
 }
+
+/// What is known of a property before anything is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub enum Known<'a> {
+    /// It is not written.
+    Absent,
+    /// It is written, and this is its value.
+    Value(&'a Value),
+    /// It is written, and only a node can tell its value.
+    Later,
+}
+
+/// A rule of a kind that a resource breaks: each property may be right by itself, but not these together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The properties that the rule reads, the one that it is most about first. Not all need be written.
+    pub properties: &'static [&'static str],
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Holds what is known of a resource, its name and its properties, against the rules of its kind. A rule that reads what is
+/// known later is left out.
+pub type Judge = for<'k> fn(Option<&str>, &dyn Fn(&str) -> Known<'k>) -> Vec<Broken>;
 
 /// What the name of a resource of a kind may be.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +109,8 @@ pub struct KindSchema {
     pub names: NameSchema,
     /// Its properties, in the order of the docs.
     pub properties: Vec<PropertySchema>,
+    /// What they must be together: [`Properties::judge`].
+    pub judge: Judge,
     /// What a notification may ask of it, each with its meaning.
     pub actions: &'static [(&'static str, &'static str)],
     /// A small recipe that uses it.
@@ -117,11 +144,15 @@ pub trait Properties: Sized {
     /// The table.
     fn schema() -> Vec<PropertySchema>;
 
-    /// Decodes the values of one resource.
+    /// Decodes the values of the resource called `name`.
     ///
     /// # Errors
-    /// Names the property and says what is wrong with it: unknown, missing, or of the wrong type.
-    fn decode(values: &ByName<Value>) -> Result<Self, String>;
+    /// Names the property and says what is wrong with it: unknown, missing, or of the wrong type. Or says which rule the
+    /// resource breaks.
+    fn decode(name: &str, values: &ByName<Value>) -> Result<Self, String>;
+
+    /// The rules that a resource breaks, as far as can be told: a [`Judge`].
+    fn judge<'k>(name: Option<&str>, known: &dyn Fn(&str) -> Known<'k>) -> Vec<Broken>;
 }
 
 /// The name of the property that a field declares: `r#type` is `type`.
@@ -138,7 +169,18 @@ pub const fn property_name(field: &'static str) -> &'static str {
 /// A field is required unless its type is an `Option` or it has a default after `=`. After its documentation,
 /// `#[sensitive = true]` says that no value of it is shown anywhere.
 ///
+/// What goes for one property is a matter of its type ([`PropertyType`](crate::PropertyType)). What goes for several together
+/// is a rule: a function of exactly those, by reference. Rules `with name` get the name of the resource before them. A compiler
+/// asks each rule as soon as all that it reads is known; the decoder asks all of them.
+///
 /// ```
+/// fn is_slow_enough_to_read(text: &Option<String>, rate: &i64) -> Result<(), String> {
+///     if text.is_some() && *rate > 60 { Err(format!("nobody can read {rate} a minute")) } else { Ok(()) }
+/// }
+/// fn is_not_dark(name: &str, rate: &i64) -> Result<(), String> {
+///     if *rate == 0 { Err(format!("{name} would never shine")) } else { Ok(()) }
+/// }
+///
 /// converge_model::properties! {
 ///     /// What a beacon takes.
 ///     pub struct BeaconProperties {
@@ -152,10 +194,19 @@ pub const fn property_name(field: &'static str) -> &'static str {
 ///         /// A word of Rust's own is written raw: the property is `type`.
 ///         pub r#type: Option<String>,
 ///     }
+///     rules { is_slow_enough_to_read(text, rate) }
+///     rules with name { is_not_dark(rate) }
 /// }
-/// use converge_model::{Properties, Value};
+/// use converge_model::{Properties, Value, schema::Known};
 /// let values = [("at".to_owned(), Value::from("/srv"))].into();
-/// assert_eq!(BeaconProperties::decode(&values).unwrap().rate, 6);
+/// assert_eq!(BeaconProperties::decode("a", &values).unwrap().rate, 6);
+/// let fast = Value::from(100);
+/// let broken = BeaconProperties::judge(None, &|name| match name {
+///     "rate" => Known::Value(&fast),
+///     "text" => Known::Later,
+///     _ => Known::Absent,
+/// });
+/// assert!(broken.is_empty(), "neither the name nor the text is known");
 /// assert_eq!(BeaconProperties::schema()[3].name, "type");
 /// assert!(BeaconProperties::schema()[2].sensitive);
 /// ```
@@ -167,6 +218,8 @@ macro_rules! properties {
             $( $(#[doc = $doc:literal])* $(#[sensitive = $sensitive:literal])? pub $field:ident : $ty:ty $(= $default:expr)? ),*
             $(,)?
         }
+        $( rules { $( $rule:ident ( $($read:ident),+ ) ),+ $(,)? } )?
+        $( rules with name { $( $named:ident ( $($named_read:ident),+ ) ),+ $(,)? } )?
     ) => {
         $(#[doc = $outer])*
         #[derive(Clone, Debug)]
@@ -188,13 +241,14 @@ macro_rules! properties {
             }
 
             fn decode(
+                name: &str,
                 values: &$crate::ByName<$crate::Value>,
             ) -> ::std::result::Result<Self, String> {
                 const NAMES: &[&str] = &[$($crate::schema::property_name(stringify!($field))),*];
                 if let Some(unknown) = values.keys().find(|key| !NAMES.contains(&key.as_str())) {
                     return Err(format!("unknown property `{unknown}`"));
                 }
-                Ok(Self { $(
+                let decoded = Self { $(
                     $field: match values.get($crate::schema::property_name(stringify!($field))) {
                         Some(value) => <$ty as $crate::PropertyType>::from_value(value)
                             .map_err(|error| {
@@ -202,10 +256,58 @@ macro_rules! properties {
                             })?,
                         None => $crate::properties!(@missing $field, $ty $(, $default)?),
                     },
-                )* })
+                )* };
+                $($( $rule($(&decoded.$read),+)?; )+)?
+                $($( $named(name, $(&decoded.$named_read),+)?; )+)?
+                let _ = name;
+                Ok(decoded)
+            }
+
+            fn judge<'k>(
+                name: Option<&str>,
+                known: &dyn Fn(&str) -> $crate::schema::Known<'k>,
+            ) -> Vec<$crate::schema::Broken> {
+                $crate::properties!(@judge name, known,
+                    [$( $field: $ty $(= $default)? ),*]
+                    [$($( $rule($($read),+) ),+)?]
+                    [$($( $named($($named_read),+) ),+)?]
+                )
             }
         }
     };
+    (@judge $name:ident, $known:ident, [$($fields:tt)*] [] []) => {{
+        let _ = ($name, $known);
+        Vec::new()
+    }};
+    (@judge $name:ident, $known:ident,
+        [$( $field:ident : $ty:ty $(= $default:expr)? ),*]
+        [$( $rule:ident ( $($read:ident),+ ) ),*]
+        [$( $named:ident ( $($named_read:ident),+ ) ),*]
+    ) => {{
+        $( let $field: Option<$ty> = match $known($crate::schema::property_name(stringify!($field))) {
+            $crate::schema::Known::Later => None,
+            // What is wrong by itself is told by its own check.
+            $crate::schema::Known::Value(value) => <$ty as $crate::PropertyType>::from_value(value).ok(),
+            $crate::schema::Known::Absent => $crate::properties!(@absent $ty $(, $default)?),
+        }; )*
+        let _ = ($name, $(&$field),*);
+        let mut broken = Vec::new();
+        $( if let ($(Some($read),)+) = ($(&$read,)+)
+            && let Err(problem) = $rule($($read),+)
+        {
+            const PROPERTIES: &[&str] = &[$($crate::schema::property_name(stringify!($read))),+];
+            broken.push($crate::schema::Broken { properties: PROPERTIES, problem });
+        } )*
+        $( if let (Some(name), $(Some($named_read),)+) = ($name, $(&$named_read,)+)
+            && let Err(problem) = $named(name, $($named_read),+)
+        {
+            const PROPERTIES: &[&str] = &[$($crate::schema::property_name(stringify!($named_read))),+];
+            broken.push($crate::schema::Broken { properties: PROPERTIES, problem });
+        } )*
+        broken
+    }};
+    (@absent $ty:ty) => { <$ty as $crate::PropertyType>::missing() };
+    (@absent $ty:ty, $default:expr) => { Some($default) };
     (@required $ty:ty) => { <$ty as $crate::PropertyType>::missing().is_none() };
     (@required $ty:ty, $default:expr) => { false };
     (@sensitive) => { false };

@@ -53,6 +53,7 @@ fn schema() -> KindSchema {
               `quotes` (its `value`, in an error of apply), `half` (writes, then fails).",
         names: NameSchema::PATH,
         properties: OddProperties::schema(),
+        judge: OddProperties::judge,
         actions: &[("poke", "Appends nothing, or panics.")],
         example: "",
     }
