@@ -1,6 +1,6 @@
 //! Rules for what ships beside the code.
 
-use crate::tree::{files, none, root};
+use crate::tree::{Source, files, none, root};
 
 #[test]
 fn every_cookbook_that_ships_is_run_by_a_system_test() {
@@ -31,6 +31,41 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     none("A link leads nowhere:", findings);
+}
+
+/// A line names files, by their paths or, once that was said, by their names; and tests, each behind the file that it is in.
+#[test]
+fn every_line_of_the_threat_model_names_the_test_that_proves_it() {
+    let model = files(&["docs/threat-model.md"]).remove(0);
+    let sources = files(&[".rs"]);
+    let (mut known, mut findings) = (Vec::new(), Vec::new());
+    let rows = model.text.lines().filter(|line| line.starts_with("| "));
+    for row in rows.filter(|row| !row.starts_with("| who tries what |")) {
+        let proof = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap_or_default();
+        let (mut file, mut tests) = (None, 0);
+        for named in proof.split('`').skip(1).step_by(2) {
+            if named.ends_with(".rs") {
+                file = if named.contains('/') {
+                    sources.iter().find(|source| source.path == named)
+                } else {
+                    let name = format!("/{named}");
+                    known.iter().rev().copied().find(|source: &&Source| source.path.ends_with(&name))
+                };
+                match file {
+                    Some(file) => known.push(file),
+                    None => findings.push(format!("{named}: there is no such file")),
+                }
+            } else if file.is_some_and(|file| file.text.contains(&format!("fn {named}()"))) {
+                tests += 1;
+            } else {
+                findings.push(format!("{named}: {} has no such test", file.map_or("no file", |file| &file.path)));
+            }
+        }
+        if tests == 0 {
+            findings.push(format!("no test: {row}"));
+        }
+    }
+    none("A line of the threat model that nothing proves:", findings);
 }
 
 #[test]
