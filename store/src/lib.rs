@@ -9,7 +9,7 @@
 //! # Current limitations
 //!
 //! - Repeated requests are refused by what this process remembers: a second process on the same data would not know them.
-//! - Blobs that no revision needs are kept, and so are all reports.
+//! - Blobs that no revision needs are kept, and so are all reports, and all of the audit log.
 //! - There are no pages for a browser yet.
 
 mod access;

@@ -13,7 +13,7 @@ use crate::persistence::Deed;
 
 /// Denied tries that are written down at once, and for each second after that. More would let anybody fill the disk.
 const DENIED_AT_ONCE: u32 = 200;
-const DENIED_A_SECOND: u32 = 5;
+const DENIED_A_SECOND: u32 = 1;
 
 /// How many denied tries may still be written down.
 pub(crate) struct Allowance(Mutex<Denied>);

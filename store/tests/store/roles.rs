@@ -1,7 +1,7 @@
 //! Who may ask what: every route of the table, asked by everybody.
 
 use converge_protocol::authority::OperatorToken;
-use converge_protocol::{NodePage, Page, PolicyView, ReportSummary, Role};
+use converge_protocol::{AuditEntry, NodePage, Page, PolicyView, ReportSummary, Role};
 use converge_store::{Need, routes};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
@@ -14,6 +14,11 @@ async fn operator(store: &Running, by: &str, wish: &Json) -> Result<String, u16>
         StatusCode::OK => Ok(answer.json::<OperatorToken>().await.unwrap().token),
         refused => Err(refused.as_u16()),
     }
+}
+
+/// A path of a route, about what is not there: whoever may ask changes nothing.
+fn of_nothing(path: &str) -> String {
+    path.split('/').map(|part| if part.starts_with('{') { "9none" } else { part }).collect::<Vec<_>>().join("/")
 }
 
 #[tokio::test]
@@ -29,10 +34,7 @@ async fn every_route_is_open_to_whom_its_need_names_and_to_nobody_else() {
     let table = routes();
     assert!(table.len() > 25, "{}", table.len());
     for (method, path, need) in &table {
-        // What is asked about is not there, so that whoever may ask changes nothing.
-        let path = path.replace("{serial}", "9").replace("{policy}", "none").replace("{group}", "none");
-        let path =
-            path.replace("{name}", "none").replace("{id}", "none").replace("{run}", "none").replace("{digest}", "none");
+        let path = of_nothing(path);
         let method: Method = method.parse().unwrap();
         let ask = async |who: Who<'_>| {
             store.ask(method.clone(), &path, who).json(&json!({})).send().await.unwrap().status().as_u16()
@@ -47,7 +49,7 @@ async fn every_route_is_open_to_whom_its_need_names_and_to_nobody_else() {
         assert_eq!(denied(ask(Who::Token("")).await), !anybody, "nobody: {method} {path}");
         assert_eq!(denied(ask(Who::Token("converge_operator_x")).await), !anybody, "a guess: {method} {path}");
         // Where a node may ask, it may still not ask about what is not its own.
-        if !path.starts_with("/v1/policies/none") {
+        if !path.starts_with("/v1/policies/9none") {
             assert_eq!(denied(ask(Who::Node(&node)).await), !(anybody || nodes), "node: {method} {path}");
         }
         for (role, token) in &tokens {
@@ -56,6 +58,41 @@ async fn every_route_is_open_to_whom_its_need_names_and_to_nobody_else() {
             assert_eq!(denied(status), !may, "{role}: {method} {path}: {status}");
         }
     }
+}
+
+#[tokio::test]
+async fn on_every_route_a_change_and_a_denial_are_written_down() {
+    let store = Running::start().await;
+    store.publish(b"graph").await;
+    let (_, node) = store.enroll("web-1", 1).await;
+    let mut expected = Vec::new();
+    for (method, path, need) in routes() {
+        let path = of_nothing(path);
+        let ask = async |who: Who<'_>| {
+            let method: Method = method.parse().unwrap();
+            store.ask(method, &path, who).json(&json!({})).send().await.unwrap().status().as_u16()
+        };
+        let what = format!("{method} {path}");
+        if !matches!(need, Need::Nothing | Need::JoinToken) {
+            expected.push(("nobody", what.clone(), ask(Who::Token("")).await));
+        }
+        // What a node tells of itself changes nothing for others, and a question changes nothing at all.
+        let told = ["/v1/reports", "/v1/node/facts", "/v1/blobs/missing"].contains(&path.as_str());
+        match need {
+            _ if method == "GET" || told => {}
+            Need::Role(_) => expected.push(("operator first", what, ask(Who::Token(&store.operator)).await)),
+            Need::NodeKey | Need::NodeKeyOr(_) => expected.push(("node web-1", what, ask(Who::Node(&node)).await)),
+            Need::Nothing | Need::JoinToken => {}
+        }
+    }
+    let log = store.ask(Method::GET, "/v1/audit", &store.operator).send().await.unwrap();
+    let log = log.json::<Page<AuditEntry>>().await.unwrap().items;
+    for (who, what, status) in &expected {
+        let is_there = |entry: &AuditEntry| entry.who == *who && entry.what == *what && entry.status == Some(*status);
+        assert!(log.iter().any(is_there), "{who} {what} {status} is not in the log");
+    }
+    let changes = expected.iter().filter(|(who, ..)| *who != "nobody").count();
+    assert!(changes >= 12 && expected.len() - changes >= 25, "{changes} changes of {}", expected.len());
 }
 
 #[tokio::test]
