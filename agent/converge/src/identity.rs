@@ -91,6 +91,20 @@ impl NodeKeys {
         }
         Ok(())
     }
+
+    /// Takes over what another process has made of the key meanwhile, and says whether it is another one.
+    fn follow(&mut self) -> bool {
+        match read_key(&self.file) {
+            Ok(Some(current)) if current.public() != self.current.public() => {
+                self.current = current;
+                // A next one that was begun with is that key by now, or another process's to go on with.
+                self.next = None;
+                true
+            }
+            // What was wrong is still what the store says: without another key there is nothing to add.
+            Ok(_) | Err(_) => false,
+        }
+    }
 }
 
 fn next_file(file: &Path) -> PathBuf {
@@ -169,7 +183,8 @@ impl Signer {
 
     /// Learns from a refusal, and says whether asking again is worth it.
     pub(crate) fn learn(&self, refusal: &Problem) -> bool {
-        let mut changing = self.changing();
+        let mut guard = self.changing();
+        let changing = &mut *guard;
         match (refusal.kind.as_str(), refusal.time) {
             (WRONG_CLOCK, Some(time)) => {
                 changing.ahead = time.0.saturating_sub(MachineClock.now().0);
@@ -181,6 +196,7 @@ impl Signer {
                 changing.with_next = true;
                 true
             }
+            (WRONG_KEY, _) => changing.keys.follow(),
             _ => false,
         }
     }
@@ -223,5 +239,29 @@ mod tests {
         assert_eq!((keys.current().public(), keys.next.is_none()), (next, true));
         let mode = std::os::unix::fs::PermissionsExt::mode(&config.key_file().metadata().unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_run_goes_on_with_the_key_that_another_process_made_meanwhile() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = ConfigDir::new(directory.path());
+        let mut keys = NodeKeys::read_or_make(&config).unwrap();
+        let identity = NodeIdentity {
+            store: "https://store.example".into(),
+            name: "web-1".into(),
+            store_identity: "store".into(),
+            authority: None,
+            threshold: None,
+        };
+        let signer = Signer::new(&identity, &config, &StateDir::open(directory.path()).unwrap()).unwrap();
+        let refusal = Problem::new(401, WRONG_KEY, "Not the node's key");
+        assert!(!signer.learn(&refusal), "there is no other key");
+        let next = keys.prepare_next().unwrap().public();
+        keys.promote().unwrap();
+        assert!(signer.learn(&refusal));
+        let token = RequestToken::parse(&signer.sign("GET", "/v1/node", b"").unwrap()).unwrap();
+        let asked = Asked { store: "store", method: "GET", target: "/v1/node" };
+        assert_eq!(token.verify(&next, asked, MachineClock.now()), Ok(()));
+        assert!(!signer.learn(&refusal), "once for each key");
     }
 }
