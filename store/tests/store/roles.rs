@@ -142,6 +142,14 @@ async fn a_role_is_good_within_its_scope_alone() {
     let reports: Page<ReportSummary> = list("/v1/reports").await.json().await.unwrap();
     assert!(reports.items.is_empty());
 
+    // Nor for longer than it says.
+    let wish = json!({ "name": "guest", "role": "viewer", "valid_seconds": 60 });
+    let guest = operator(&store, &store.operator, &wish).await.unwrap();
+    assert_eq!(store.ask(Method::GET, "/v1/nodes", &guest).send().await.unwrap().status(), StatusCode::OK);
+    store.clock.pass(61_000);
+    let (status, problem) = store.ask(Method::GET, "/v1/nodes", &guest).refusal().await;
+    assert!(status == 401 && problem.detail.as_deref().unwrap_or_default().contains("expired"), "{problem:?}");
+
     // Nobody gives more than they have.
     for (scope, expected) in [
         (json!({}), Err(403)),

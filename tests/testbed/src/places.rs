@@ -17,7 +17,9 @@ pub fn target_directory() -> PathBuf {
     )
 }
 
-/// Cached bases, machines, repositories and locks.
+/// Cached bases, machines, repositories and locks. Where several worktrees share one by a link, it is the link's target: the
+/// kernel's list of mounts, which tells what is to be taken away, knows no other name.
 pub(crate) fn testbed() -> PathBuf {
-    target_directory().join("testbed")
+    let directory = target_directory().join("testbed");
+    directory.canonicalize().unwrap_or(directory)
 }
