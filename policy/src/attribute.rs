@@ -11,7 +11,7 @@ use converge_model::graph::{AttributeDeclaration, AttributeType, Number};
 use regex_lite::Regex;
 
 pub(crate) use levels::circle;
-pub use levels::{LevelName, NodeAttributes, ResolvedAttribute, ResolvedAttributes, Setter, resolve};
+pub use levels::{LevelName, NodeAttributes, ResolvedAttribute, ResolvedAttributes, Setter, resolve, wrong_for_node};
 
 /// Compares two bounds. Integers are not rounded; what is not a number is equal to everything.
 pub fn compare(left: Number, right: Number) -> Ordering {

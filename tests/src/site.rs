@@ -55,6 +55,19 @@ impl Site {
         self.machine.write_file(&format!("{REPOSITORY}/{path}"), text)
     }
 
+    /// Makes an author who signs what the policy repository publishes, and whom nodes trust that join.
+    ///
+    /// # Errors
+    /// Where the machine refuses the files, or has no OpenSSH.
+    pub fn author(&self) -> Result<()> {
+        self.repository_file("converge.toml", "signing_key = \"~/author\"\n")?;
+        self.shell(&format!(
+            "ssh-keygen -q -t ed25519 -N '' -f /root/author && \
+             echo \"author@example.org $(cat /root/author.pub)\" > {REPOSITORY}/allowed_signers"
+        ))?;
+        Ok(())
+    }
+
     /// Runs a script on the machine that must succeed, and gives what it printed without white space at its end.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ impl Fleet {
         );
         store.machine.write_file("/etc/systemd/system/converge-store.service.d/listen.conf", listens)?;
         store.start_unit("converge-store.service")?;
-        store.repository_file("converge.toml", "")?;
+        store.author()?;
         store.repository_file("cookbooks/page/cookbook.toml", COOKBOOK)?;
         store.repository_file("policies/page.toml", POLICY)?;
         Ok(Self { network, store })
@@ -55,7 +55,7 @@ impl Fleet {
     /// What the operator's command says, as JSON.
     #[track_caller]
     fn operate(&self, arguments: &str) -> Result<Json> {
-        Ok(json(&self.store.machine.shell(&format!("converge {arguments} --json"))?.assert_ok()))
+        Ok(json(&self.store.machine.shell(&format!("cd /root/policy && converge {arguments} --json"))?.assert_ok()))
     }
 
     fn machine(&self, name: &str) -> Result<Site> {

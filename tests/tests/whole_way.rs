@@ -132,7 +132,6 @@ title = "by group"
 /// A policy repository on the machine, and a store that serves it.
 fn publish_first_revision(site: &Site) -> Result<()> {
     for (path, text) in [
-        ("converge.toml", "store = \"https://127.0.0.1:8600\"\n"),
         ("cookbooks/web/cookbook.toml", COOKBOOK),
         ("cookbooks/web/recipes/default.toml", RECIPE),
         ("cookbooks/web/templates/index.html.j2", "{{ attr.web.title }} on {{ node.name }}\n"),
@@ -141,6 +140,7 @@ fn publish_first_revision(site: &Site) -> Result<()> {
         site.repository_file(path, text)?;
     }
     site.start_unit("converge-store.service")?;
+    site.author()?;
     site.shell("cd /root/policy && converge check && converge publish web --group prod")?;
     Ok(())
 }
@@ -158,7 +158,7 @@ fn an_operator_publishes_enrols_plans_converges_and_reads_the_report() -> Result
 
     publish_first_revision(&site)?;
     machine
-        .shell("converge token create --policy web --group prod --uses 1 | converge enroll --name web-1 -")?
+        .shell("cd /root/policy && converge token create --policy web --group prod --uses 1 | converge enroll --name web-1 -")?
         .assert_ok();
     machine.run(["stat", "-c", "%a", "/etc/converge/node.key"])?.assert_text("600");
 
@@ -207,7 +207,9 @@ fn the_daemon_converges_on_its_interval_and_ends_whole() -> Result<()> {
     let site = site("daemon")?;
     let machine = &site.machine;
     publish_first_revision(&site)?;
-    machine.shell("converge token create --policy web --group prod | converge enroll --name web-1 -")?.assert_ok();
+    machine
+        .shell("cd /root/policy && converge token create --policy web --group prod | converge enroll --name web-1 -")?
+        .assert_ok();
     machine.write_file("/etc/converge/agent.toml", "interval = \"1s\"\n")?;
     site.start_unit("converge.service")?;
     let exists = |path: &str| machine.run(["test", "-e", path]).map(|output| output.success());

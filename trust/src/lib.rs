@@ -5,12 +5,14 @@
 //! - [`allowed_signers`]: whom a node trusts, in the file format of ssh-keygen(1).
 //! - [`node_key`]: the key that a node is; [`request_token`]: how it signs each of its requests.
 //! - [`join_string`]: what a machine needs to become a node.
+//! - [`revision`]: whether enough trusted signers signed a manifest.
 //!
 //! All of it takes bytes and gives values, but for [`ssh_agent`], which talks to a socket it is given.
 //!
 //! # Current limitations
 //!
 //! - Signatures by RSA keys, NIST P-384 and P-521 keys and certificates are refused, and say so.
+//! - A manifest counts as signed at the time it arrives by the node's clock: there are no time stamps of a third party.
 //! - Password-protected key files are not opened: their keys sign through an agent.
 
 pub mod allowed_signers;
@@ -18,6 +20,7 @@ pub mod join_string;
 pub mod key;
 pub mod node_key;
 pub mod request_token;
+pub mod revision;
 pub mod ssh_agent;
 pub mod sshsig;
 

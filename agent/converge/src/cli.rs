@@ -1,6 +1,7 @@
 //! What can be typed. One table: the parser, the help and the completions come out of it.
 
 mod authority;
+mod publishing;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use converge_model::{RunId, Span};
 
 pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
+pub(crate) use publishing::{PublishArgs, SignArgs};
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -74,7 +76,7 @@ pub(crate) struct CommonArgs {
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
     pub verbose: u8,
 
-    /// The agent's configuration: agent.toml, node.toml, facts.d.
+    /// The agent's configuration: agent.toml, allowed_signers, node.toml, facts.d.
     #[arg(
         long,
         global = true,
@@ -163,6 +165,8 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Publish a policy to the store.
     Publish(PublishArgs),
+    /// Add a signature to a revision that was published.
+    Sign(SignArgs),
     /// Be the store.
     Store(StoreArgs),
     /// Make, list and revoke tokens: those with which machines enrol, and those of operators.
@@ -333,22 +337,6 @@ pub(crate) enum NodeAction {
         /// The node.
         name: String,
     },
-}
-
-/// `converge publish`
-#[derive(Debug, Args)]
-pub(crate) struct PublishArgs {
-    /// The policy: its name in this repository, or its file.
-    #[arg(value_name = "POLICY")]
-    pub policy: PathBuf,
-
-    /// Make it live in this group.
-    #[arg(long)]
-    pub group: Option<String>,
-
-    /// The store.
-    #[command(flatten)]
-    pub access: StoreAccess,
 }
 
 /// `converge store`

@@ -13,8 +13,8 @@ use crate::identity::Signer;
 use crate::tls::{Trust, not_the_store};
 use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Report, Result, RunId, Value};
 use converge_protocol::{
-    Assignment, GroupAssignment, Manifest, MissingBlobs, NodeChange, NodeFilter, NodePage, NodeView, Page, Problem,
-    ReportFilter, ReportSummary, RevisionView, limits,
+    Assignment, GroupAssignment, MissingBlobs, NewSignature, NodeChange, NodeFilter, NodePage, NodeView, Page, Problem,
+    ReportFilter, ReportSummary, RevisionView, SignedManifest, limits,
 };
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, RequestBuilder, Response, StatusCode};
@@ -149,7 +149,7 @@ impl StoreClient {
         let operation = "get a blob from";
         let wrong_size = |found: u64| {
             let cause = format!("blob {} has {} bytes, but {found} came", blob.digest.short(), blob.size);
-            Error::new(ErrorKind::Failed, operation, &self.base, cause)
+            Error::new(ErrorKind::Invalid, operation, &self.base, cause)
         };
         let request = self.request(Method::GET, &format!("/v1/blobs/{}", blob.digest)).timeout(patience(blob));
         self.unless(Cancel::is_asked, operation, async {
@@ -204,10 +204,37 @@ impl StoreClient {
         })
     }
 
-    /// Publishes a revision.
-    pub(crate) fn publish(&self, manifest: &Manifest) -> Result<RevisionView> {
-        let path = format!("/v1/policies/{}/revisions", manifest.policy);
-        self.exchange("publish to", Method::POST, &path, Some(manifest))
+    /// Publishes a revision of a policy.
+    pub(crate) fn publish(&self, policy: &str, signed: &SignedManifest) -> Result<RevisionView> {
+        let path = format!("/v1/policies/{policy}/revisions");
+        self.exchange("publish to", Method::POST, &path, Some(signed))
+    }
+
+    /// The newest revision of a policy; nothing where it has none.
+    pub(crate) fn newest_revision(&self, policy: &str) -> Result<Option<RevisionView>> {
+        let path = format!("/v1/policies/{policy}/revisions?limit=1");
+        let page = self.exchange::<(), Page<RevisionView>>("look for revisions at", Method::GET, &path, None);
+        match page {
+            Ok(page) => Ok(page.items.into_iter().next()),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A revision as it was signed.
+    pub(crate) fn signed_manifest(&self, policy: &str, serial: u64) -> Result<SignedManifest> {
+        let operation = "get a revision from";
+        let request = self.request(Method::GET, &format!("/v1/policies/{policy}/revisions/{serial}/signed"));
+        self.unless(Cancel::is_asked, operation, async {
+            let response = self.send(operation, request.timeout(ANSWER)).await?;
+            self.document(operation, response).await
+        })
+    }
+
+    /// Adds a signature to a revision.
+    pub(crate) fn add_signature(&self, policy: &str, serial: u64, signature: String) -> Result<()> {
+        let path = format!("/v1/policies/{policy}/revisions/{serial}/signatures");
+        self.command("sign a revision at", Method::POST, &path, &NewSignature { signature })
     }
 
     /// Makes a revision live in a group.

@@ -3,12 +3,14 @@
 //! - `agent.toml`: what an operator sets. All of it is optional.
 //! - `node.toml`: who this node is at its store. Written by `converge enroll`.
 //! - `node.key`: the key that it is; see [`crate::identity`].
-//! - `allowed_signers`: whose revisions it runs.
+//! - `allowed_signers`: whose signatures make a revision one that this node runs, in the format of ssh-keygen(1).
 
 use std::path::{Path, PathBuf};
 
 use converge_model::{Digest, Error, ErrorKind, Result, Span};
 use converge_system::linux::durable;
+use converge_trust::AllowedSigners;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// The longest configuration file that is read, in bytes.
@@ -26,11 +28,22 @@ pub(crate) struct AgentConfig {
     pub spool_bytes: u64,
     /// How many of its own reports the machine keeps.
     pub keep_reports: usize,
+    /// How many trusted signers must have signed a revision.
+    pub signatures: u32,
+    /// The only group that the store may put this node in; any where it does not say.
+    pub group: Option<String>,
 }
 
 impl Default for AgentConfig {
     fn default() -> Self {
-        Self { interval: Span::seconds(30 * 60), deadline: None, spool_bytes: 64 << 20, keep_reports: 50 }
+        Self {
+            interval: Span::seconds(30 * 60),
+            deadline: None,
+            spool_bytes: 64 << 20,
+            keep_reports: 50,
+            signatures: 1,
+            group: None,
+        }
     }
 }
 
@@ -42,12 +55,14 @@ pub(crate) struct NodeIdentity {
     pub store: String,
     /// The node's name.
     pub name: String,
+    /// The policy that it enrolled for: the store cannot move it to another.
+    pub policy: String,
     /// The identity of the store, which requests are bound to.
     pub store_identity: String,
     /// The digest of the certificate of the store's authority; without it, whom the system trusts is believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<Digest>,
-    /// How many of the trusted signers must have signed a revision.
+    /// How many of the trusted signers must have signed a revision, where agent.toml does not ask for more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u32>,
 }
@@ -72,7 +87,7 @@ impl ConfigDir {
         self.0.join("node.toml")
     }
 
-    /// Where whoever signs its revisions is listed.
+    /// Where the signers are whom this node trusts.
     pub(crate) fn signers_file(&self) -> PathBuf {
         self.0.join("allowed_signers")
     }
@@ -90,12 +105,50 @@ impl ConfigDir {
         durable::create_directory(&self.0, 0o755)
     }
 
+    /// Where it is remembered which revisions this node ran, beside the state that may be deleted.
+    pub(crate) fn highest_file(&self) -> PathBuf {
+        self.0.join("highest.json")
+    }
+
+    /// The signers whom this node trusts.
+    ///
+    /// # Errors
+    /// Where the file is not there, or says what cannot be understood: without it nothing is run that a store gives.
+    pub(crate) fn signers(&self) -> Result<AllowedSigners> {
+        let path = self.signers_file();
+        match read_signers(&path)? {
+            Some(signers) => Ok(signers),
+            None => {
+                let cause = "it is not there, and without it this node trusts nobody";
+                Err(Error::new(ErrorKind::NotFound, "read", path.display(), cause).with_hint(
+                    "put the signers of the policy there, as ssh-keygen(1) describes them under ALLOWED SIGNERS, or enrol \
+                     with a join string that names them",
+                ))
+            }
+        }
+    }
+
+    /// Writes down whom this node trusts.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn write_signers(&self, text: &str) -> Result<()> {
+        self.create()?;
+        durable::write(&self.signers_file(), text.as_bytes(), 0o644)
+    }
+
     /// What `agent.toml` says; the defaults where there is none.
     ///
     /// # Errors
     /// Where it cannot be read, or says what it must not.
     pub(crate) fn agent(&self) -> Result<AgentConfig> {
-        Ok(read_toml(&self.0.join("agent.toml"))?.unwrap_or_default())
+        let path = self.0.join("agent.toml");
+        let config: AgentConfig = read_toml(&path)?.unwrap_or_default();
+        if config.signatures == 0 {
+            let cause = "`signatures` is 0: a revision that nobody signed is never run";
+            return Err(Error::new(ErrorKind::Invalid, "read", path.display(), cause).with_hint("say 1 or more"));
+        }
+        Ok(config)
     }
 
     /// Who this node is; nothing where it never enrolled.
@@ -124,6 +177,20 @@ impl ConfigDir {
         self.create()?;
         durable::write(&self.node_file(), text.as_bytes(), 0o600)
     }
+}
+
+/// The signers in a file; nothing where there is none.
+///
+/// # Errors
+/// Where it cannot be read or understood.
+pub(crate) fn read_signers(path: &Path) -> Result<Option<AllowedSigners>> {
+    durable::read(path, LONGEST)?.map(|bytes| parse_signers(&bytes, path)).transpose()
+}
+
+fn parse_signers(bytes: &[u8], path: &Path) -> Result<AllowedSigners> {
+    let text = std::str::from_utf8(bytes);
+    let text = text.map_err(|error| Error::new(ErrorKind::Invalid, "read", path.display(), error))?;
+    AllowedSigners::parse(text, &TimeZone::system(), &path.display().to_string())
 }
 
 /// A TOML file as a value; nothing where there is none.

@@ -249,6 +249,7 @@ mod tests {
         let identity = NodeIdentity {
             store: "https://store.example".into(),
             name: "web-1".into(),
+            policy: "web".into(),
             store_identity: "store".into(),
             authority: None,
             threshold: None,

@@ -4,7 +4,6 @@
 //!
 //! # Current limitations
 //!
-//! - Revisions are not signed.
 //! - The daemon has no watchdog, and all nodes of an interval check in when they started.
 
 mod access;
@@ -18,8 +17,10 @@ mod daemon;
 mod failure;
 mod git;
 mod identity;
+mod publishing;
 mod repository;
 mod run;
+mod signing_key;
 mod state;
 mod tls;
 
@@ -65,6 +66,7 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
         Some(Command::Compile(args)) => commands::compile::run(args, console),
         Some(Command::Schema(args)) => commands::schema::run(args, console),
         Some(Command::Publish(args)) => commands::publish::run(args, console),
+        Some(Command::Sign(args)) => commands::sign::run(args, console),
         Some(Command::Store(args)) => commands::store::run(args, console),
         Some(Command::Token(args)) => commands::token::run(args, console),
         Some(Command::Enroll(args)) => commands::enroll::run(args, common, console),

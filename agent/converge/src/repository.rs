@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 use converge_model::digest::Hasher;
 use converge_model::{BlobRef, Digest, Error, ErrorKind, Result};
 use converge_policy::{FileData, Repository};
+use converge_trust::AllowedSigners;
 use serde::Deserialize;
 
 use crate::config;
 
 /// The file that makes a directory a policy repository.
 const MARK: &str = "converge.toml";
+/// The signers whom nodes trust.
+const SIGNERS: &str = "allowed_signers";
 /// Directories of a repository that are read.
 const READ: [&str; 3] = ["cookbooks", "policies", "secrets"];
 /// Files below a cookbook's `files/` that are larger than this stay on disk.
@@ -38,6 +41,8 @@ pub(crate) struct PolicyRepository {
 pub(crate) struct Settings {
     /// The store's address.
     pub store: Option<String>,
+    /// The file of the key that revisions are signed with.
+    pub signing_key: Option<PathBuf>,
 }
 
 impl PolicyRepository {
@@ -89,6 +94,22 @@ impl PolicyRepository {
     /// Where `converge.toml` cannot be read.
     pub(crate) fn store(&self) -> Result<Option<String>> {
         Ok(settings(&self.root)?.store)
+    }
+
+    /// The file of the key that revisions are signed with, as `converge.toml` says.
+    ///
+    /// # Errors
+    /// Where `converge.toml` cannot be read.
+    pub(crate) fn signing_key(&self) -> Result<Option<PathBuf>> {
+        Ok(settings(&self.root)?.signing_key.map(|path| self.root.join(path)))
+    }
+
+    /// The signers whom the nodes of its policies trust, where the repository says so in a file `allowed_signers`.
+    ///
+    /// # Errors
+    /// Where that file cannot be read or understood.
+    pub(crate) fn signers(&self) -> Result<Option<AllowedSigners>> {
+        config::read_signers(&self.root.join(SIGNERS))
     }
 
     /// The file of a blob that stayed on disk.

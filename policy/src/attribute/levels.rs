@@ -264,6 +264,25 @@ fn collect<'g>(
     pending
 }
 
+/// What a graph does not let be set for a single node, of what is: each with the reason. What it does not declare at all is
+/// not meant: nothing uses it, and binding says so.
+pub fn wrong_for_node(graph: &Graph, node: &NodeAttributes) -> Vec<String> {
+    let checker = Checker::default();
+    let declared: HashMap<&str, &BTreeMap<String, AttributeDeclaration>> =
+        graph.cookbooks.iter().map(|cookbook| (cookbook.name.as_str(), &cookbook.attributes)).collect();
+    let wrong = entries(node).filter_map(|(cookbook, name, value)| {
+        let declaration = declared.get(cookbook)?.get(name)?;
+        let cause = if !declaration.node_settable {
+            "it is not declared with `node_settable = true`".to_owned()
+        } else {
+            let cause = checker.check(declaration, value).err()?;
+            if declaration.secret { "the value is not what is declared".to_owned() } else { cause }
+        };
+        Some(format!("attribute `{cookbook}.{name}` of this node: {cause}"))
+    });
+    wrong.collect()
+}
+
 fn entries<T>(attributes: &BTreeMap<String, BTreeMap<String, T>>) -> impl Iterator<Item = (&str, &str, &T)> {
     attributes.iter().flat_map(|(cookbook, attributes)| {
         attributes.iter().map(move |(name, value)| (cookbook.as_str(), name.as_str(), value))

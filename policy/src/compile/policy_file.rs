@@ -159,10 +159,13 @@ pub(crate) fn check_settings(mut fields: Fields<'_>, findings: &mut Findings<'_>
             .error(place, format!("`{address}` is not the address of a store"))
             .help("write for example `store = \"https://127.0.0.1:8600\"`");
     }
-    for key in ["sources", "signing_key"] {
-        if let Some(field) = fields.take(key) {
-            findings.error(field.key_place, format!("`{key}` is not supported yet"));
-        }
+    if let Some((path, place)) = fields.string("signing_key", findings)
+        && path.is_empty()
+    {
+        findings.error(place, "`signing_key` names no file").help("name the file of an SSH key, or leave it out");
     }
-    fields.finish("converge.toml", &["store"], findings);
+    if let Some(field) = fields.take("sources") {
+        findings.error(field.key_place, "`sources` is not supported yet");
+    }
+    fields.finish("converge.toml", &["store", "signing_key"], findings);
 }

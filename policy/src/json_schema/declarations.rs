@@ -16,6 +16,11 @@ pub(super) fn settings() -> Json {
                 "type": "string",
                 "pattern": "^https?://",
                 "description": "The address of the store that policies are published to."
+            },
+            "signing_key": {
+                "type": "string",
+                "minLength": 1,
+                "description": "The file of the SSH key that revisions are signed with: a private key, or the public one of a key that an SSH agent has. Relative to this file; `~/` is the home directory."
             }
         }
     })

@@ -117,7 +117,8 @@ fn what_lies_in_wrong_places() {
         r##"--- converge.toml
 stroe = "x"
 store = "127.0.0.1"
-signing_key = "x"
+signing_key = ""
+sources = "x"
 --- cookbooks/base/recipes/sub/x.toml
 --- cookbooks/base/recipes/white space.toml
 "##,
@@ -127,7 +128,9 @@ error: converge.toml:1:1: unknown key `stroe` in converge.toml
   did you mean `store`?
 error: converge.toml:2:9: `127.0.0.1` is not the address of a store
   help: write for example `store = "https://127.0.0.1:8600"`
-error: converge.toml:3:1: `signing_key` is not supported yet
+error: converge.toml:3:15: `signing_key` names no file
+  help: name the file of an SSH key, or leave it out
+error: converge.toml:4:1: `sources` is not supported yet
 error: cookbooks/base/recipes/white space.toml:1:1: `white space` cannot be the name of a recipe
   help: rename the file: letters, digits, _ and -
 "##,

@@ -5,7 +5,7 @@
 //!
 //! # Current limitations
 //!
-//! - Revisions are not signed.
+//! - There is no OpenAPI document yet.
 
 pub mod authority;
 pub mod limits;
@@ -19,7 +19,7 @@ pub use node::{
     Assignment, Condition, EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeChange, NodeFilter,
     NodePage, NodeView,
 };
-pub use policy::{GroupAssignment, Manifest, MissingBlobs, PolicyView, RevisionView};
+pub use policy::{GroupAssignment, Manifest, MissingBlobs, NewSignature, PolicyView, RevisionView, SignedManifest};
 pub use problem::Problem;
 pub use report::{ReportFilter, ReportSummary};
 

@@ -20,6 +20,15 @@ pub const ATTRIBUTE_BYTES: usize = 64 << 10;
 pub const EXPRESSION_BYTES: usize = 4 << 10;
 /// Items of a page, whatever was asked for.
 pub const PAGE_ITEMS: usize = 500;
+/// Signatures of one revision.
+pub const SIGNATURES: usize = 16;
+/// The highest serial: what every reader of JSON takes for a whole number.
+pub const SERIAL: u64 = (1 << 53) - 1;
+/// How much higher than the newest serial the next one may be. There is room to go on behind what a store lost, and nobody
+/// uses up all serials at once.
+pub const SERIAL_STEP: u64 = 1_000_000;
+/// Groups that a manifest may name.
+pub const GROUPS: usize = 100;
 /// Digests in one question for missing blobs.
 pub const MISSING_DIGESTS: usize = 20_000;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use converge_model::{BlobRef, Outcome, Timestamp, Value};
+use converge_model::{Digest, Outcome, Timestamp, Value};
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/tokens`: a join token is wanted.
@@ -90,8 +90,11 @@ pub struct Assignment {
 pub struct AssignedRevision {
     /// Its serial.
     pub serial: u64,
-    /// The graph document.
-    pub graph: BlobRef,
+    /// The digest of its manifest: whether it is the one that the node has already. What the manifest says is believed for
+    /// its signatures alone.
+    pub manifest: Digest,
+    /// How many signatures it carries.
+    pub signatures: u64,
 }
 
 /// What the store knows of a node: `GET /v1/nodes`, `GET /v1/nodes/{name}`.

@@ -5,12 +5,23 @@ use std::collections::BTreeMap;
 use converge_model::{BlobRef, Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// `POST /v1/policies/{name}/revisions`: a revision is published. All its blobs must be there already. What is equal to the
-/// newest revision is answered with that one, and makes none.
+/// The format of manifests that this software writes, and the only one it reads.
+pub const MANIFEST_FORMAT: u32 = 1;
+
+/// What a revision consists of. Its author signs the bytes of this document: they are kept and handed on as they are.
+/// A reader that does not know all of it refuses it: what it passed over could be what limits it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// [`MANIFEST_FORMAT`].
+    pub format: u32,
     /// The policy.
     pub policy: String,
+    /// Higher than that of every revision of the policy before, by 1 where nothing was lost.
+    pub serial: u64,
+    /// The only groups that it is for, ascending; all where it names none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// The graph document.
     pub graph: BlobRef,
     /// Every blob that the graph names, ascending by digest, no doubles.
@@ -18,6 +29,32 @@ pub struct Manifest {
     /// The commit it was made from, where the repository is under git; `-dirty` after it where that is not all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// When its author made it, by his clock.
+    pub published: Timestamp,
+}
+
+impl Manifest {
+    /// Whether it is for nodes of this group.
+    pub fn is_for(&self, group: &str) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|own| own == group)
+    }
+}
+
+/// `POST /v1/policies/{name}/revisions`: a revision is published. All its blobs must be there already, and its serial must
+/// be higher than that of the newest one, by [`crate::limits::SERIAL_STEP`] at most. `GET /v1/policies/{name}/revisions/{serial}/signed` gives it to operators and to the policy's nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedManifest {
+    /// The document of a [`Manifest`], byte for byte as it was signed.
+    pub manifest: String,
+    /// Its signatures, as `ssh-keygen -Y sign -n converge-revision` makes them.
+    pub signatures: Vec<String>,
+}
+
+/// `POST /v1/policies/{name}/revisions/{serial}/signatures`: somebody else signs a revision too. Twice is once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewSignature {
+    /// The signature.
+    pub signature: String,
 }
 
 /// A published revision. `GET /v1/policies/{name}/revisions` lists them, newest first: to the operator, and to the nodes of
@@ -26,12 +63,15 @@ pub struct Manifest {
 pub struct RevisionView {
     /// The policy.
     pub policy: String,
-    /// Grows by one with each revision of the policy.
+    /// Grows with each revision of the policy.
     pub serial: u64,
     /// When it was published.
     pub published: Timestamp,
     /// What it consists of.
     pub manifest: Manifest,
+    /// How many signatures it carries. Whether they are good, each node sees for itself.
+    #[serde(default)]
+    pub signatures: u64,
     /// The groups in which it is live.
     #[serde(default)]
     pub live_in: Vec<String>,

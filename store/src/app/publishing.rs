@@ -5,7 +5,8 @@ use std::fs::File;
 
 use converge_model::{BlobRef, Digest};
 use converge_protocol::limits::{self, check_name};
-use converge_protocol::{Manifest, MissingBlobs, Page, PolicyView, RevisionView};
+use converge_protocol::{MissingBlobs, Page, PolicyView, RevisionView, SignedManifest};
+use converge_trust::revision;
 
 use super::App;
 use super::identity::{Asker, Operator, kept};
@@ -42,15 +43,19 @@ impl App {
         Ok(self.blobs.keep(incoming)?)
     }
 
-    /// Publishes a revision whose blobs are all there.
-    pub(crate) fn publish(&self, by: &Operator, policy: &str, manifest: &Manifest) -> StoreResult<RevisionView> {
+    /// Publishes a revision that is signed, and whose blobs are all there. Who signed it is for the nodes to judge.
+    pub(crate) fn publish(&self, by: &Operator, policy: &str, signed: &SignedManifest) -> StoreResult<RevisionView> {
         check_name("policy", policy).map_err(StoreError::invalid)?;
         by.may(policy, None)?;
+        let manifest = revision::read(&signed.manifest).map_err(StoreError::invalid)?;
         if manifest.policy != policy {
             return Err(StoreError::invalid(format!(
                 "the manifest is of policy {:?}, not {policy:?}",
                 manifest.policy
             )));
+        }
+        if revision::keys(signed).map_err(StoreError::invalid)?.is_empty() {
+            return Err(StoreError::invalid("the manifest carries no signature, and no node would take it"));
         }
         let mut sizes = BTreeMap::new();
         for blob in std::iter::once(&manifest.graph).chain(&manifest.blobs) {
@@ -61,11 +66,34 @@ impl App {
                 return Err(StoreError::invalid(cause));
             }
         }
-        let published = self.database.publish(manifest, self.now())?;
-        if published.new {
-            tracing::info!(policy, serial = published.revision.serial, "revision published");
-        }
-        Ok(published.revision)
+        let published = self.database.publish(&manifest, signed, self.now())?;
+        tracing::info!(policy, serial = published.serial, "revision published");
+        Ok(published)
+    }
+
+    /// A revision as it was signed.
+    pub(crate) fn signed_manifest(&self, by: &Asker, policy: &str, serial: u64) -> StoreResult<SignedManifest> {
+        by.may_look_at(policy)?;
+        let signed = self.database.signed_manifest(policy, serial)?;
+        signed.ok_or_else(|| StoreError::unknown("revision", format_args!("{serial} of policy {policy}")))
+    }
+
+    /// Adds a signature to a revision, and tells the nodes that wait. A key that signed it already adds nothing.
+    pub(crate) fn sign(&self, by: &Operator, policy: &str, serial: u64, signature: &str) -> StoreResult<()> {
+        by.may(policy, None)?;
+        let count = self.database.sign(policy, serial, |signed| {
+            let wrong = |cause: String| StoreError::invalid(cause);
+            let before = revision::keys(signed).map_err(wrong)?;
+            let mut signatures = signed.signatures.clone();
+            signatures.push(signature.to_owned());
+            let all = SignedManifest { manifest: signed.manifest.clone(), signatures };
+            let key = revision::keys(&all).map_err(wrong)?.pop();
+            let is_new = key.is_some_and(|key| !before.contains(&key));
+            Ok(if is_new { all.signatures } else { signed.signatures.clone() })
+        })?;
+        tracing::info!(policy, serial, signatures = count, "revision signed");
+        self.wake_held_requests();
+        Ok(())
     }
 
     /// Makes a revision live in a group, and tells the nodes that wait.

@@ -8,7 +8,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use converge_model::{BlobRef, Digest};
-use converge_protocol::{GroupAssignment, Manifest, MissingBlobs, Page, PolicyView, RevisionView, limits};
+use converge_protocol::{
+    GroupAssignment, MissingBlobs, NewSignature, Page, PolicyView, RevisionView, SignedManifest, limits,
+};
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
@@ -42,9 +44,9 @@ pub(super) async fn publish(
     State(app): State<Arc<App>>,
     by: Operator,
     Named(policy): Named<String>,
-    Body(manifest): Body<Manifest>,
+    Body(signed): Body<SignedManifest>,
 ) -> Result<(Extension<Said>, Json<RevisionView>), Answer> {
-    let published = app.blocking(move |app| app.publish(&by, &policy, &manifest)).await?;
+    let published = app.blocking(move |app| app.publish(&by, &policy, &signed)).await?;
     Ok((Extension(Said(format!("revision {}", published.serial))), Json(published)))
 }
 
@@ -57,6 +59,25 @@ pub(super) async fn revisions(
 ) -> Result<Json<Page<RevisionView>>, Answer> {
     let limit = page_limit(query.limit);
     Ok(Json(app.blocking(move |app| app.revisions(&by, &policy, query.after, limit)).await?))
+}
+
+/// A revision as it was signed: for operators, and for the nodes of that policy.
+pub(super) async fn signed(
+    State(app): State<Arc<App>>,
+    by: Asker,
+    Named((policy, serial)): Named<(String, u64)>,
+) -> Result<Json<SignedManifest>, Answer> {
+    Ok(Json(app.blocking(move |app| app.signed_manifest(&by, &policy, serial)).await?))
+}
+
+pub(super) async fn sign(
+    State(app): State<Arc<App>>,
+    by: Operator,
+    Named((policy, serial)): Named<(String, u64)>,
+    Body(new): Body<NewSignature>,
+) -> Result<StatusCode, Answer> {
+    app.blocking(move |app| app.sign(&by, &policy, serial, &new.signature)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(super) async fn revision(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use converge_model::{BlobRef, RunId, Timestamp, Value};
+use converge_model::{RunId, Timestamp, Value};
 use converge_protocol::node::AssignedRevision;
 use converge_protocol::{Assignment, NodeView, Page, Scope};
 use converge_trust::node_key::NodePublicKey;
@@ -39,7 +39,7 @@ impl Database {
     /// The node of this name, with what it should run: one indexed read.
     pub(crate) fn known_node(&self, name: &str) -> StoreResult<Option<KnownNode>> {
         const SQL: &str = "SELECT node.id, node.last_contact, node.name, node.policy, node.node_group, node.tags,
-                   node.attributes, revision.serial, revision.graph, revision.graph_size, node.key,
+                   node.attributes, revision.serial, revision.manifest_digest, revision.signatures, node.key,
                    node.revoked IS NOT NULL
             FROM node
             LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
@@ -118,8 +118,8 @@ impl Database {
 
 fn assigned_revision(row: &Row<'_>) -> rusqlite::Result<Option<AssignedRevision>> {
     let Some(serial) = row.get::<_, Option<i64>>(7)? else { return Ok(None) };
-    let graph = BlobRef { digest: digest_column(row, 8)?, size: row.get::<_, i64>(9)?.unsigned_abs() };
-    Ok(Some(AssignedRevision { serial: serial.unsigned_abs(), graph }))
+    let signatures = row.get::<_, i64>(9)?.unsigned_abs();
+    Ok(Some(AssignedRevision { serial: serial.unsigned_abs(), manifest: digest_column(row, 8)?, signatures }))
 }
 
 /// Columns 0 to 12 are the node's, 13 the wanted serial, from 14 the last run's summary.

@@ -2,61 +2,114 @@
 
 use std::collections::BTreeMap;
 
-use converge_model::Timestamp;
-use converge_protocol::{Manifest, Page, PolicyView, RevisionView};
+use converge_model::{Digest, Timestamp};
+use converge_protocol::{Manifest, Page, PolicyView, RevisionView, SignedManifest, limits};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Database, json_column, one_more_than, to_json};
 use crate::error::{StoreError, StoreResult};
 
-/// What came of publishing.
-pub(crate) struct Published {
-    pub(crate) revision: RevisionView,
-    /// Whether it is a new one; an equal newest one is not published twice.
-    pub(crate) new: bool,
-}
-
 impl Database {
-    /// Publishes a revision under the next serial, unless the newest one has the same graph and blobs.
-    pub(crate) fn publish(&self, manifest: &Manifest, now: Timestamp) -> StoreResult<Published> {
+    /// Publishes a revision under the serial that its manifest has, which must be higher than all before. The first of a policy
+    /// may have any: the nodes of a store that was lost ran others before.
+    pub(crate) fn publish(
+        &self,
+        manifest: &Manifest,
+        signed: &SignedManifest,
+        now: Timestamp,
+    ) -> StoreResult<RevisionView> {
         self.write("publish revision", |db| {
-            let newest = revisions(db, &manifest.policy, u64::MAX, 1)?.pop();
-            let serial = match newest {
-                Some(newest) if newest.manifest.graph == manifest.graph && newest.manifest.blobs == manifest.blobs => {
-                    return Ok(Published { revision: newest, new: false });
-                }
-                Some(newest) => newest.serial + 1,
-                None => 1,
-            };
+            let sql = "SELECT max(serial) FROM revision WHERE policy = ?1";
+            let newest: Option<i64> = db.prepare_cached(sql)?.query_row([&manifest.policy], |row| row.get(0))?;
+            if let Some(newest) = newest.map(i64::unsigned_abs)
+                && !(newest + 1..=newest + limits::SERIAL_STEP).contains(&manifest.serial)
+            {
+                return Err(StoreError::conflict(format!(
+                    "the newest revision of policy {} is {newest}: the next one is {}, or higher by up to {}, and not {}",
+                    manifest.policy,
+                    newest + 1,
+                    limits::SERIAL_STEP,
+                    manifest.serial
+                )));
+            }
             db.execute(
-                "INSERT INTO revision (policy, serial, graph, graph_size, manifest, published) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO revision (policy, serial, graph, graph_size, published, manifest_digest, signatures)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
                     manifest.policy,
-                    serial.cast_signed(),
+                    manifest.serial.cast_signed(),
                     manifest.graph.digest.as_bytes(),
                     manifest.graph.size.cast_signed(),
-                    to_json(manifest)?,
-                    now.0
+                    now.0,
+                    Digest::of(signed.manifest.as_bytes()).as_bytes(),
+                    signed.signatures.len() as i64,
                 ],
             )?;
-            let revision = RevisionView {
+            db.execute(
+                "INSERT INTO signed_manifest VALUES (?1, ?2, ?3, ?4)",
+                params![manifest.policy, manifest.serial.cast_signed(), signed.manifest, to_json(&signed.signatures)?],
+            )?;
+            Ok(RevisionView {
                 policy: manifest.policy.clone(),
-                serial,
+                serial: manifest.serial,
                 published: now,
                 manifest: manifest.clone(),
+                signatures: signed.signatures.len() as u64,
                 live_in: Vec::new(),
-            };
-            Ok(Published { revision, new: true })
+            })
+        })
+    }
+
+    /// A revision as it was signed.
+    pub(crate) fn signed_manifest(&self, policy: &str, serial: u64) -> StoreResult<Option<SignedManifest>> {
+        self.read_one("show signed manifest", |db| signed_manifest(db, policy, serial))
+    }
+
+    /// Puts what `add` makes of a revision's signatures in their place. Gives the number of them.
+    pub(crate) fn sign(
+        &self,
+        policy: &str,
+        serial: u64,
+        add: impl FnOnce(&SignedManifest) -> StoreResult<Vec<String>>,
+    ) -> StoreResult<usize> {
+        self.write("sign revision", |db| {
+            let signed = signed_manifest(db, policy, serial)?;
+            let signed =
+                signed.ok_or_else(|| StoreError::unknown("revision", format_args!("{serial} of policy {policy}")))?;
+            let signatures = add(&signed)?;
+            let serial = serial.cast_signed();
+            let sql = "UPDATE signed_manifest SET signatures = ?3 WHERE policy = ?1 AND serial = ?2";
+            db.execute(sql, params![policy, serial, to_json(&signatures)?])?;
+            let sql = "UPDATE revision SET signatures = ?3, manifest_digest = ?4 WHERE policy = ?1 AND serial = ?2";
+            let digest = Digest::of(signed.manifest.as_bytes());
+            db.execute(sql, params![policy, serial, signatures.len() as i64, digest.as_bytes()])?;
+            Ok(signatures.len())
         })
     }
 
     /// Makes a revision live in a group.
     pub(crate) fn assign(&self, policy: &str, group: &str, serial: u64, now: Timestamp) -> StoreResult<()> {
         self.write("assign revision", |db| {
-            let sql = "SELECT EXISTS (SELECT 1 FROM revision WHERE policy = ?1 AND serial = ?2)";
-            let known: bool = db.query_row(sql, params![policy, serial.cast_signed()], |row| row.get(0))?;
-            if !known {
-                return Err(StoreError::unknown("revision", format_args!("{serial} of policy {policy}")));
+            let sql = "SELECT manifest FROM signed_manifest WHERE policy = ?1 AND serial = ?2";
+            let row = |row: &Row<'_>| json_column::<Manifest>(row, 0);
+            let manifest = db.query_row(sql, params![policy, serial.cast_signed()], row).optional()?;
+            let manifest =
+                manifest.ok_or_else(|| StoreError::unknown("revision", format_args!("{serial} of policy {policy}")))?;
+            if !manifest.is_for(group) {
+                return Err(StoreError::conflict(format!(
+                    "revision {serial} of policy {policy} was signed for {} only, and nodes of group {group} refuse it; publish it \
+                     for that group too",
+                    manifest.groups.join(", ")
+                )));
+            }
+            // Nodes that ran the later one would refuse the earlier.
+            let sql = "SELECT serial FROM live WHERE policy = ?1 AND node_group = ?2";
+            let live: Option<i64> = db.query_row(sql, [policy, group], |row| row.get(0)).optional()?;
+            if let Some(live) = live.map(i64::unsigned_abs).filter(|live| *live > serial) {
+                return Err(StoreError::conflict(format!(
+                    "revision {live} is live in group {group}, and nodes that ran it refuse the earlier {serial}; publish what \
+                     {serial} holds as a new revision"
+                )));
             }
             let sql = "INSERT INTO live VALUES (?1, ?2, ?3, ?4)
                        ON CONFLICT (policy, node_group) DO UPDATE SET serial = excluded.serial, since = excluded.since";
@@ -110,9 +163,17 @@ fn groups(db: &Connection, policy: &str) -> rusqlite::Result<BTreeMap<String, u6
     statement.query_map([policy], row)?.collect()
 }
 
+fn signed_manifest(db: &Connection, policy: &str, serial: u64) -> rusqlite::Result<Option<SignedManifest>> {
+    let sql = "SELECT manifest, signatures FROM signed_manifest WHERE policy = ?1 AND serial = ?2";
+    let row = |row: &Row<'_>| Ok(SignedManifest { manifest: row.get(0)?, signatures: json_column(row, 1)? });
+    db.prepare_cached(sql)?.query_row(params![policy, serial.cast_signed()], row).optional()
+}
+
 fn revisions(db: &Connection, policy: &str, before: u64, limit: i64) -> rusqlite::Result<Vec<RevisionView>> {
     let live = groups(db, policy)?;
-    let sql = "SELECT serial, published, manifest FROM revision WHERE policy = ?1 AND serial < ?2 ORDER BY serial DESC LIMIT ?3";
+    let sql = "SELECT revision.serial, published, manifest, revision.signatures FROM revision
+         JOIN signed_manifest USING (policy, serial)
+         WHERE revision.policy = ?1 AND revision.serial < ?2 ORDER BY revision.serial DESC LIMIT ?3";
     let mut statement = db.prepare_cached(sql)?;
     let before = i64::try_from(before).unwrap_or(i64::MAX);
     let row = |row: &Row<'_>| {
@@ -123,6 +184,7 @@ fn revisions(db: &Connection, policy: &str, before: u64, limit: i64) -> rusqlite
             serial,
             published: Timestamp(row.get(1)?),
             manifest: json_column(row, 2)?,
+            signatures: row.get::<_, i64>(3)?.unsigned_abs(),
             live_in,
         })
     };

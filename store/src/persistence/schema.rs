@@ -6,7 +6,12 @@ use converge_model::{Error, ErrorKind, Result};
 use rusqlite::Connection;
 
 /// Step N brings a database from version N to N + 1. A step that was released never changes.
-const STEPS: &[&str] = &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+];
 
 /// Brings the database to the newest version, in one transaction a step.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
@@ -71,6 +76,26 @@ mod tests {
             assert_eq!((node.outcome.as_deref(), node.enrolled), (Some("succeeded"), Timestamp(8)));
             assert_eq!(database.store_identity().unwrap().len(), 32);
         }
+    }
+
+    #[test]
+    fn revisions_from_before_signatures_stay_and_carry_none() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in &STEPS[..3] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection.pragma_update(None, "user_version", 3).unwrap();
+        let digest = "0".repeat(64);
+        let manifest = format!(r#"{{"policy":"web","graph":{{"digest":"{digest}","size":5}},"blobs":[]}}"#);
+        let row = ("web", 3, [0_u8; 32], 5, manifest, 1_800_000_000_000_i64);
+        connection.execute("INSERT INTO revision VALUES (?1, ?2, ?3, ?4, ?5, ?6)", row).unwrap();
+        connection.execute("INSERT INTO live VALUES ('web', 'dev', 3, 0)", []).unwrap();
+        migrate(&mut connection, Path::new("x")).unwrap();
+        let sql = "SELECT manifest, signatures FROM signed_manifest WHERE policy = 'web' AND serial = 3";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
+        let (manifest, signatures) = connection.query_row(sql, [], row).unwrap();
+        let manifest = converge_trust::revision::read(&manifest).unwrap();
+        assert_eq!((manifest.serial, manifest.published.0, &*signatures), (3, 1_800_000_000_000, "[]"));
     }
 
     #[test]

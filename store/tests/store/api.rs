@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use converge_model::report::{Conclusion, Mode, REPORT_FORMAT};
-use converge_model::{BlobRef, Outcome, Report, RunId, Timestamp};
-use converge_protocol::{Assignment, MissingBlobs, NodePage, NodeView, Page, Problem, ReportSummary, RevisionView};
+use converge_model::{BlobRef, Digest, Outcome, Report, RunId, Timestamp};
+use converge_protocol::{
+    Assignment, Manifest, MissingBlobs, NodePage, NodeView, Page, Problem, ReportSummary, RevisionView, SignedManifest,
+};
 use converge_store::{Store, StoreOptions};
 use converge_trust::node_key::NodeKey;
+use converge_trust::{SigningKey, revision};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value as Json, json};
 
-use crate::running::{Running, Who, options};
+use crate::running::{Running, Who, manifest_of, options};
 
 pub(crate) fn report(millis: i64, outcome: Outcome) -> Report {
     Report {
@@ -36,7 +39,7 @@ pub(crate) fn report(millis: i64, outcome: Outcome) -> Report {
 async fn a_policy_is_published_assigned_and_its_node_reports() {
     let store = Running::start().await;
     let first = store.publish(b"graph 1").await;
-    assert_eq!((first.serial, store.publish(b"graph 1").await.serial), (1, 1), "an equal revision is not a new one");
+    assert_eq!((first.serial, first.signatures), (1, 1));
     let (token, node) = store.enroll("web-1", 1).await;
     assert_eq!((node.answer.policy.as_str(), node.answer.group.as_str()), ("web", "dev"));
     let other = NodeKey::generate().unwrap();
@@ -55,13 +58,19 @@ async fn a_policy_is_published_assigned_and_its_node_reports() {
     let answer = answer.unwrap();
     let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
     let revision = answer.json::<Assignment>().await.unwrap().revision.unwrap();
-    assert_eq!((revision.serial, revision.graph), (1, BlobRef::of(b"graph 1")));
+    assert_eq!((revision.serial, revision.signatures), (1, 1));
+    let signed = store.ask(Method::GET, "/v1/policies/web/revisions/1/signed", &node).send().await.unwrap();
+    let signed: SignedManifest = signed.json().await.unwrap();
+    assert_eq!(revision.manifest, Digest::of(signed.manifest.as_bytes()));
+    assert_eq!(revision::keys(&signed), Ok(vec![store.author.public()]));
+    let graph = revision::read(&signed.manifest).unwrap().graph;
+    assert_eq!(graph, BlobRef::of(b"graph 1"));
 
     let unchanged = store.ask(Method::GET, "/v1/node", &node).header("if-none-match", &tag).send().await.unwrap();
     assert_eq!(unchanged.status(), StatusCode::NOT_MODIFIED);
     assert_eq!(unchanged.bytes().await.unwrap().len(), 0);
 
-    let path = format!("/v1/blobs/{}", revision.graph.digest);
+    let path = format!("/v1/blobs/{}", graph.digest);
     let listed = store.ask(Method::GET, "/v1/policies/web/revisions?limit=1", &node).send().await.unwrap();
     let listed: Page<RevisionView> = listed.json().await.unwrap();
     assert_eq!(listed.items.len(), 1, "a node sees the revisions of its own policy");
@@ -105,7 +114,14 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
     store.publish(b"graph").await;
     let (token, node) = store.enroll("web-1", 9).await;
     let absent = BlobRef::of(b"never put");
-    let manifest = |policy: &str, graph: BlobRef| json!({ "policy": policy, "graph": graph, "blobs": [] });
+    let signed = |policy: &str, serial, graph: BlobRef| json!(store.signed(&manifest_of(policy, serial, graph)));
+    let graph = BlobRef::of(b"graph");
+    let bare = |text: &str| json!({ "manifest": text, "signatures": [] });
+    let unsigned = bare(signed("web", 2, graph)["manifest"].as_str().unwrap());
+    let mut altered = signed("web", 2, graph);
+    altered["manifest"] = signed("web", 3, graph)["manifest"].clone();
+    let mut strange = signed("web", 1, graph);
+    strange["signature"] = altered["signatures"][0].clone();
     let wrong_size = BlobRef { size: 1, ..BlobRef::of(b"graph") };
     let blob = format!("/v1/blobs/{}", BlobRef::of(b"x").digest);
     let mut future = report(1, Outcome::Failed);
@@ -122,9 +138,19 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
         (post.clone(), "/v1/enroll", nobody, machine("../x"), 422, "not the name of a node"),
         (post.clone(), "/v1/enroll", nobody, json!({ "name": "x" }), 422, "missing field `token`"),
         (post.clone(), "/v1/tokens", operator, json!({ "policy": "none", "group": "dev" }), 404, "no policy none"),
-        (post.clone(), "/v1/policies/web/revisions", operator, manifest("web", absent), 409, "first"),
-        (post.clone(), "/v1/policies/web/revisions", operator, manifest("web", wrong_size), 422, "has 5 bytes"),
-        (post.clone(), "/v1/policies/web/revisions", operator, manifest("db", absent), 422, "of policy \"db\""),
+        (post.clone(), "/v1/policies/web/revisions", operator, signed("web", 2, absent), 409, "first"),
+        (post.clone(), "/v1/policies/web/revisions", operator, signed("web", 2, wrong_size), 422, "has 5 bytes"),
+        (post.clone(), "/v1/policies/web/revisions", operator, signed("db", 1, absent), 422, "of policy \"db\""),
+        (post.clone(), "/v1/policies/web/revisions", operator, unsigned, 422, "carries no signature"),
+        (post.clone(), "/v1/policies/web/revisions", operator, altered, 422, "was altered"),
+        (post.clone(), "/v1/policies/web/revisions", operator, bare("{}"), 422, "not a manifest"),
+        (post.clone(), "/v1/policies/web/revisions", operator, signed("web", 1, graph), 409, "the next one is 2"),
+        (post.clone(), "/v1/policies/web/revisions", operator, signed("web", 1 << 30, graph), 409, "the next one is 2"),
+        (post.clone(), "/v1/policies/web/revisions", operator, signed("web", 1 << 60, graph), 422, "the serial"),
+        (post.clone(), "/v1/policies/web/revisions/1/signatures", operator, strange, 422, "signature 2: "),
+        (get.clone(), "/v1/policies/web/revisions/9/signed", operator, json!(null), 404, "no revision 9"),
+        (get.clone(), "/v1/policies/db/revisions/1/signed", node, json!(null), 403, "its own policy only"),
+        (post.clone(), "/v1/policies/web/revisions/1/signatures", node, json!({}), 403, "for operators only"),
         (put.clone(), "/v1/policies/web/groups/dev", operator, json!({ "serial": 9 }), 404, "no revision 9"),
         (put.clone(), &blob, operator, json!("not x"), 422, "what came has the digest"),
         (put.clone(), "/v1/blobs/..%2f..%2fetc", operator, json!(null), 422, "not a SHA-256 digest"),
@@ -166,6 +192,58 @@ async fn what_must_not_be_is_refused_with_a_problem_document() {
     let missing = json!({ "digests": [absent.digest, BlobRef::of(b"graph").digest] });
     let answer = store.ask(post, "/v1/blobs/missing", operator).json(&missing).send().await.unwrap();
     assert_eq!(answer.json::<MissingBlobs>().await.unwrap().digests, [absent.digest]);
+}
+
+#[tokio::test]
+async fn a_revision_is_signed_by_others_and_no_group_goes_back() {
+    let store = Running::start().await;
+    store.publish_policy("web", 7, b"graph 7").await;
+    let (_, node) = store.enroll("web-1", 1).await;
+    let path = "/v1/policies/web/revisions/7/signed";
+    let signed = || async {
+        let answer = store.ask(Method::GET, path, &store.operator).send().await.unwrap();
+        answer.json::<SignedManifest>().await.unwrap()
+    };
+    let manifest = signed().await.manifest;
+    store.assign(7).await;
+    let answer = store.ask(Method::GET, "/v1/node", &node).send().await.unwrap();
+    let tag = answer.headers()["etag"].to_str().unwrap().to_owned();
+    // A node that waits for another signature hears of it at once; who signed already adds nothing.
+    let held = store.ask(Method::GET, "/v1/node?wait=30", &node).header("if-none-match", &tag).send();
+    let second = SigningKey::generate("second").unwrap();
+    let sign = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for key in [&store.author, &second, &second] {
+            let signature = key.sign(revision::NAMESPACE, manifest.as_bytes()).unwrap();
+            let path = "/v1/policies/web/revisions/7/signatures";
+            let answer = store.ask(Method::POST, path, &store.operator).json(&json!({ "signature": signature }));
+            assert_eq!(answer.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+        }
+    };
+    let (answer, ()) = tokio::join!(held, sign);
+    let assigned: Assignment = answer.unwrap().json().await.unwrap();
+    assert_eq!(assigned.revision.unwrap().signatures, 2);
+    assert_eq!(revision::keys(&signed().await), Ok(vec![store.author.public(), second.public()]));
+    assert_eq!(signed().await.manifest, manifest, "byte for byte");
+
+    store.publish_policy("web", 8, b"graph 8").await;
+    store.assign(8).await;
+    let back = store.ask(Method::PUT, "/v1/policies/web/groups/dev", &store.operator).json(&json!({ "serial": 7 }));
+    let back = back.send().await.unwrap();
+    assert_eq!(back.status(), StatusCode::CONFLICT);
+    assert!(back.text().await.unwrap().contains("as a new revision"));
+
+    // There may be a gap, where a store lost some. What was signed for some groups is live in no other.
+    let prod = Manifest { groups: vec!["prod".into()], ..manifest_of("web", 20, BlobRef::of(b"graph 8")) };
+    let prod = store.signed(&prod);
+    let publish = store.ask(Method::POST, "/v1/policies/web/revisions", &store.operator).json(&prod);
+    assert_eq!(publish.send().await.unwrap().status(), StatusCode::OK);
+    for (group, status) in [("dev", StatusCode::CONFLICT), ("prod", StatusCode::NO_CONTENT)] {
+        let path = format!("/v1/policies/web/groups/{group}");
+        let answer =
+            store.ask(Method::PUT, &path, &store.operator).json(&json!({ "serial": 20 })).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{group}");
+    }
 }
 
 #[tokio::test]

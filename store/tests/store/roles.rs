@@ -99,7 +99,7 @@ async fn on_every_route_a_change_and_a_denial_are_written_down() {
 async fn a_role_is_good_within_its_scope_alone() {
     let store = Running::start().await;
     store.publish(b"graph").await;
-    store.publish_policy("db", b"graph").await;
+    store.publish_policy("db", 1, b"graph").await;
     store.enroll("web-1", 1).await;
     let db = store.join_token(json!({ "policy": "db", "group": "dev" })).await.token;
     let key = converge_trust::node_key::NodeKey::generate().unwrap();

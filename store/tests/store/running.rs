@@ -6,10 +6,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use converge_model::{BlobRef, Clock, Digest, Timestamp};
-use converge_protocol::{EnrollResponse, JoinToken, Manifest, Problem, RevisionView};
+use converge_protocol::policy::MANIFEST_FORMAT;
+use converge_protocol::{EnrollResponse, JoinToken, Manifest, Problem, RevisionView, SignedManifest};
 use converge_store::{Access, Store, StoreOptions, TlsOptions};
 use converge_trust::node_key::{NodeKey, Purpose, enrolment_message, signature_text};
 use converge_trust::request_token::{Asked, RequestToken};
+use converge_trust::{SigningKey, revision};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, RequestBuilder, Response, StatusCode};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -176,10 +178,25 @@ impl TestNode {
     }
 }
 
+/// A manifest that names a graph, and no other blobs.
+pub(crate) fn manifest_of(policy: &str, serial: u64, graph: BlobRef) -> Manifest {
+    Manifest {
+        format: MANIFEST_FORMAT,
+        policy: policy.to_owned(),
+        serial,
+        groups: Vec::new(),
+        graph,
+        blobs: Vec::new(),
+        commit: None,
+        published: Timestamp(1_800_000_000_000),
+    }
+}
+
 /// The store.
 pub(crate) struct Running {
     pub(crate) base: String,
     pub(crate) operator: String,
+    pub(crate) author: SigningKey,
     pub(crate) http: reqwest::Client,
     pub(crate) clock: TestClock,
     _data: tempfile::TempDir,
@@ -195,7 +212,8 @@ impl Running {
         assert_eq!((access.store.as_str(), access.authority), (store.address(), store.pin()));
         tokio::spawn(store.serve(std::future::pending()));
         let http = client(&std::fs::read(options.data.join("tls/ca.pem")).unwrap());
-        Self { base: access.store, operator: access.token, http, clock, _data: data }
+        let author = SigningKey::generate("author").unwrap();
+        Self { base: access.store, operator: access.token, author, http, clock, _data: data }
     }
 
     pub(crate) fn ask<'a>(&self, method: Method, path: &str, who: impl Into<Who<'a>>) -> Asking<'a> {
@@ -210,16 +228,23 @@ impl Running {
         blob
     }
 
+    /// Publishes the first revision of the policy `web`.
     pub(crate) async fn publish(&self, graph: &[u8]) -> RevisionView {
-        self.publish_policy("web", graph).await
+        self.publish_policy("web", 1, graph).await
     }
 
-    pub(crate) async fn publish_policy(&self, policy: &str, graph: &[u8]) -> RevisionView {
+    pub(crate) async fn publish_policy(&self, policy: &str, serial: u64, graph: &[u8]) -> RevisionView {
         let graph = self.put_blob(graph).await;
-        let manifest = Manifest { policy: policy.into(), graph, blobs: vec![], commit: None };
+        let signed = self.signed(&manifest_of(policy, serial, graph));
         let path = format!("/v1/policies/{policy}/revisions");
-        let answer = self.ask(Method::POST, &path, &self.operator).json(&manifest);
-        answer.send().await.unwrap().json().await.unwrap()
+        let answer = self.ask(Method::POST, &path, &self.operator).json(&signed).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.json().await.unwrap()
+    }
+
+    /// A manifest, signed by the author.
+    pub(crate) fn signed(&self, manifest: &Manifest) -> SignedManifest {
+        revision::sign(manifest, &self.author).unwrap()
     }
 
     pub(crate) async fn assign(&self, serial: u64) {

@@ -61,6 +61,12 @@ fn every_line_of_the_threat_model_names_the_test_that_proves_it() {
                 findings.push(format!("{named}: {} has no such test", file.map_or("no file", |file| &file.path)));
             }
         }
+        // What a test has as rows of a table is named in quotes.
+        for named in proof.split('"').skip(1).step_by(2) {
+            if !file.is_some_and(|file| file.text.contains(&format!("\"{named}\""))) {
+                findings.push(format!("{named:?}: the last file of its line has no such row"));
+            }
+        }
         if tests == 0 {
             findings.push(format!("no test: {row}"));
         }

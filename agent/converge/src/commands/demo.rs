@@ -12,9 +12,11 @@ use converge_protocol::JoinTokenRequest;
 use converge_protocol::NodeFilter;
 use converge_store::{Store, StoreOptions, TlsOptions};
 use converge_system::linux::{durable, facts};
+use converge_trust::SigningKey;
 use converge_trust::join_string::JoinString;
 
 use super::compile::Compilation;
+use super::publish::Wish;
 use super::{enroll, publish};
 use crate::access;
 use crate::cli::{CommonArgs, DemoArgs};
@@ -23,8 +25,10 @@ use crate::clock::MachineClock;
 use crate::config::{ConfigDir, NodeIdentity};
 use crate::console::{Console, NOTE, STRONG, report, styled};
 use crate::failure::{Failure, Outcome, RUN_FAILED};
+use crate::publishing::Author;
 use crate::run::policy::PolicyChoice;
 use crate::run::{Agent, Limits};
+use crate::signing_key;
 use embedded::Privilege;
 
 /// The group that the demo's node is in.
@@ -51,7 +55,9 @@ fn show(place: &Place, args: &DemoArgs, common: &CommonArgs, console: Console) -
     heading(console, format_args!("A store listens on {}", store.client.base()));
 
     let compilation = Compilation::of(embedded::repository(&place.privilege)?, embedded::POLICY, console)?;
-    let published = publish::publish(&compilation, None, Some(GROUP), &store.client, console)?;
+    let author = place.author()?;
+    let wish = Wish { group: Some(GROUP), ..Wish::default() };
+    let published = publish::publish(&compilation, wish, &author, &store.client, console)?;
     let serial = published.revision.serial;
     heading(
         console,
@@ -61,7 +67,7 @@ fn show(place: &Place, args: &DemoArgs, common: &CommonArgs, console: Console) -
     let name = place.enroll(&store.client)?;
     heading(console, format_args!("This machine is the node {name}. What a run would change:"));
     let agent = Agent::open(&place.common(common), console)?;
-    let plan = agent.plan(PolicyChoice::Store)?;
+    let plan = agent.plan(PolicyChoice::Store)?.report;
     console.note(report::summary(&plan));
     if plan.count(ResourceOutcome::WouldUpdate) > 0 && !args.yes && !console.confirm("\nConverge this machine now?") {
         console.note("\nNothing was changed. `converge demo --yes` goes on; `converge demo --undo` removes the store.");
@@ -128,6 +134,19 @@ impl Place {
 
     fn config_dir(&self) -> PathBuf {
         self.root.join("etc")
+    }
+
+    /// The demo's own author: a key that is made for it, which its node trusts alone.
+    fn author(&self) -> Result<Author> {
+        let file = self.root.join("author_key");
+        if !file.exists() {
+            let key = SigningKey::generate("converge demo")?;
+            let text = key.to_file()?.unwrap_or_default();
+            durable::write(&file, text.as_bytes(), 0o600)?;
+        }
+        let key = signing_key::find(Some(&file))?;
+        ConfigDir::new(&self.config_dir()).write_signers(&format!("demo {}\n", key.public().to_line()?))?;
+        Ok(Author { key, signers: None })
     }
 
     /// Makes this machine a node, or, where it is one since an earlier demo, tells it where the store is now.

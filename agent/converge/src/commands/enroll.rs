@@ -14,9 +14,10 @@ use serde::Serialize;
 use crate::cli::{CommonArgs, EnrollArgs};
 use crate::client::{Credentials, StoreClient};
 use crate::config::{ConfigDir, NodeIdentity};
-use crate::console::Console;
+use crate::console::{Console, error_text};
 use crate::failure::{Failure, Outcome};
 use crate::identity::NodeKeys;
+use crate::state::highest::Highest;
 
 /// How often a machine that waits asks whether it was approved.
 const ASKS_EVERY: Duration = Duration::from_secs(3);
@@ -71,6 +72,9 @@ pub(crate) fn run(args: &EnrollArgs, common: &CommonArgs, console: Console) -> O
         Ok(())
     };
     let enrolled = enroll(&config, &JoinString::parse(&join)?, &name, &mut wait)?;
+    if let Err(error) = config.signers() {
+        console.note(error_text(&error));
+    }
     console.result(&enrolled, |node| {
         format!(
             "{} is a node of {}: policy {}, group {}\nconverge it with `converge --once`, or see first with `converge plan`",
@@ -107,19 +111,25 @@ pub(crate) fn enroll(
             Err(error) => return Err(error.into()),
         };
     }
-    if let Some(signers) = &join.signers {
-        durable::write(&config.signers_file(), signers.as_bytes(), 0o644)?;
+    let EnrollResponse { name: called, policy, group, store: store_identity, waiting: _ } = answer;
+    if called != name {
+        let cause = format!("the store calls it {called:?}");
+        return Err(Error::new(ErrorKind::Denied, "enrol", format!("this machine as {name}"), cause).into());
     }
+    if let Some(signers) = &join.signers {
+        config.write_signers(signers)?;
+    }
+    Highest::begin(config)?;
+    let store = client.base().to_owned();
     config.write_node(&NodeIdentity {
-        store: client.base().to_owned(),
-        name: answer.name.clone(),
-        store_identity: answer.store,
+        store: store.clone(),
+        name: called.clone(),
+        policy: policy.clone(),
+        store_identity,
         authority: join.authority,
         threshold: join.threshold,
     })?;
-    let store = client.base().to_owned();
-    let fingerprint = key.fingerprint();
-    Ok(Enrolled { name: answer.name, policy: answer.policy, group: answer.group, store, fingerprint })
+    Ok(Enrolled { name: called, policy, group, store, fingerprint: key.fingerprint() })
 }
 
 /// Asks at one address after the other. The token goes to no one who does not show the authority of the join string.

@@ -14,6 +14,7 @@ pub(crate) mod plan;
 pub(crate) mod publish;
 pub(crate) mod report;
 pub(crate) mod schema;
+pub(crate) mod sign;
 pub(crate) mod store;
 pub(crate) mod token;
 pub(crate) mod why;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use converge_model::BlobRef;
-use converge_protocol::{Manifest, RevisionView};
+use converge_protocol::RevisionView;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -12,9 +12,11 @@ use crate::access;
 use crate::cli::PublishArgs;
 use crate::client::{BlobBytes, StoreClient};
 use crate::console::Console;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::git;
+use crate::publishing::{Author, Draft};
 use crate::repository::PolicyRepository;
+use crate::signing_key;
 
 /// What was published.
 #[derive(Debug, Serialize)]
@@ -35,8 +37,34 @@ pub(crate) fn run(args: &PublishArgs, console: Console) -> Outcome {
     let store = access::operator(&args.access, Some(&repository))?;
     let name = if is_file { args.policy.file_stem().unwrap_or_default() } else { args.policy.as_os_str() };
     let commit = git::commit_of(&repository.root);
+    let named = match &args.key {
+        Some(key) => Some(key.clone()),
+        None => repository.signing_key()?,
+    };
+    let author = Author { key: signing_key::find(named.as_deref())?, signers: repository.signers()? };
+    if let Some(group) = args.group.as_ref().filter(|group| !args.only.is_empty() && !args.only.contains(group)) {
+        let cause = format!("with --only it is for {} alone", args.only.join(", "));
+        return Err(Failure::input("publish, making it live in", format!("group {group}"), cause)
+            .with_hint("name that group with --only too"));
+    }
+    let key = author.key.public();
+    if author.signers.is_none() {
+        console.note(format_args!(
+            "nodes run only what is signed by whom their allowed_signers names. Keep that file in the repository; for this key \
+             its line is\nNAME {}",
+            key.to_line()?
+        ));
+    } else if !author.is_trusted() {
+        console.note(format_args!(
+            "the key {key} is not trusted by this repository's allowed_signers: nodes that have those refuse what it signs"
+        ));
+    }
     let compilation = Compilation::of(repository, &name.to_string_lossy(), console)?;
-    let published = publish(&compilation, commit, args.group.as_deref(), &store, console)?;
+    let mut only = args.only.clone();
+    only.sort_unstable();
+    only.dedup();
+    let wish = Wish { commit, group: args.group.as_deref(), only, serial: args.serial };
+    let published = publish(&compilation, wish, &author, &store, console)?;
     console.result(&published, |published| {
         let live = published.group.as_ref().map(|group| format!(", live in group {group}")).unwrap_or_default();
         let RevisionView { policy, serial, .. } = &published.revision;
@@ -44,11 +72,24 @@ pub(crate) fn run(args: &PublishArgs, console: Console) -> Outcome {
     })
 }
 
-/// Puts a compiled policy into the store, sending only what the store lacks, and makes it live in a group.
+/// What a publication is to be, beside the policy.
+#[derive(Debug, Default)]
+pub(crate) struct Wish<'a> {
+    /// The commit that the policy is of.
+    pub commit: Option<String>,
+    /// The group to make it live in.
+    pub group: Option<&'a str>,
+    /// The only groups that it is for, ascending; all where it names none.
+    pub only: Vec<String>,
+    /// The serial, instead of the next.
+    pub serial: Option<u64>,
+}
+
+/// Puts a compiled policy into the store, sending only what the store lacks, signs it, and makes it live in a group.
 pub(crate) fn publish(
     compilation: &Compilation,
-    commit: Option<String>,
-    group: Option<&str>,
+    wish: Wish<'_>,
+    author: &Author,
     store: &StoreClient,
     console: Console,
 ) -> Outcome<Published> {
@@ -66,9 +107,10 @@ pub(crate) fn publish(
     }
     progress.finish_and_clear();
     let policy = compilation.graph.policy.clone();
-    let revision = store.publish(&Manifest { policy: policy.clone(), graph: graph_blob, blobs, commit })?;
-    if let Some(group) = group {
+    let draft = Draft { policy: policy.clone(), graph: graph_blob, blobs, groups: wish.only, commit: wish.commit };
+    let revision = author.publish(store, &draft, wish.serial)?;
+    if let Some(group) = wish.group {
         store.assign(&policy, group, revision.serial)?;
     }
-    Ok(Published { revision, sent: missing.len(), group: group.map(str::to_owned) })
+    Ok(Published { revision, sent: missing.len(), group: wish.group.map(str::to_owned) })
 }

@@ -67,7 +67,7 @@ fn create(store: &StoreClient, args: &JoinArgs, console: Console) -> Outcome {
         console.note(format_args!("good until {} UTC, for nodes of {policy} in group {group}", moment(expires)));
     }
     if signers.is_none() {
-        console.note("it names no signers: give them with --signers, or the nodes run what the store says");
+        console.note("it names no signers: give them with --signers; a machine that has none of its own runs nothing");
     }
     let threshold = signers.as_ref().map(|_| args.threshold);
     let stores = if args.addresses.is_empty() { token.stores } else { args.addresses.clone() };

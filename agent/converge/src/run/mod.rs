@@ -1,5 +1,6 @@
 //! One run of this machine, from the policy to the report that nobody can lose.
 
+pub(crate) mod acceptance;
 mod passes;
 pub(crate) mod policy;
 pub(crate) mod signals;
@@ -92,6 +93,7 @@ impl Agent {
         let prepared = source
             .prepare(Purpose::Run, &mut remarks)
             .map_err(|error| (if store.is_some() { TROUBLE } else { code_of(&error) }, error));
+        let is_refused = prepared.as_ref().is_ok_and(|prepared| prepared.is_refused);
         let outcome = prepared.and_then(|prepared| {
             let pass = Pass { agent: self, journal: &journal, run, mode: Mode::Apply, deadline: limits.deadline };
             pass.converge(&prepared, &mut remarks).map_err(|error| (code_of(&error), error))
@@ -115,7 +117,7 @@ impl Agent {
         converge_engine::settle(&journal)?;
         let code = match never_started {
             Some(code) => code,
-            None if report.conclusion.is_success() => SUCCESS,
+            None if report.conclusion.is_success() => code_of_success(is_refused),
             None => RUN_FAILED,
         };
         Ok(Done { report, code })
@@ -125,7 +127,7 @@ impl Agent {
     ///
     /// # Errors
     /// Where the policy is not to be had, or cannot be bound.
-    pub(crate) fn plan(&self, choice: PolicyChoice) -> Outcome<Report> {
+    pub(crate) fn plan(&self, choice: PolicyChoice) -> Outcome<Done> {
         let mut remarks = Vec::new();
         let prepared = self.prepare(choice, &mut remarks)?;
         let journal = FileJournal::new(&self.state);
@@ -144,7 +146,8 @@ impl Agent {
         })?;
         remarks.append(&mut report.remarks);
         report.remarks = remarks;
-        Ok(report)
+        let code = if report.conclusion.is_success() { code_of_success(prepared.is_refused) } else { RUN_FAILED };
+        Ok(Done { report, code })
     }
 
     /// The policy, ready to be bound.
@@ -159,12 +162,7 @@ impl Agent {
         match choice {
             PolicyChoice::Local(local) => Ok(PolicySource::Local(local)),
             PolicyChoice::Store => match self.config_dir.node()? {
-                Some(identity) => Ok(PolicySource::Store(Arc::new(StorePolicy::new(
-                    identity,
-                    &self.config_dir,
-                    &self.state,
-                    &self.cancel,
-                )?))),
+                Some(identity) => Ok(PolicySource::Store(Arc::new(StorePolicy::new(identity, self)?))),
                 None => Err(self.config_dir.not_a_node().into()),
             },
         }
@@ -246,4 +244,9 @@ impl Agent {
             remarks: Vec::new(),
         }
     }
+}
+
+/// The exit code where all went well with what was run: a store that gave what is refused is trouble all the same.
+fn code_of_success(is_refused: bool) -> u8 {
+    if is_refused { TROUBLE } else { SUCCESS }
 }

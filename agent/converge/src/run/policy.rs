@@ -4,15 +4,20 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Graph, Result, Value};
+use converge_model::{BlobRef, Clock, Digest, Error, ErrorKind, Graph, Result, Value};
 use converge_policy::attribute::NodeAttributes;
 use converge_policy::bind::NodeIdentity as BoundNode;
-use converge_protocol::Assignment;
+use converge_protocol::node::AssignedRevision;
+use converge_protocol::{Assignment, Manifest};
 use converge_system::linux::{durable, facts};
 use converge_system::{BlobSource, NoBlobs};
+use converge_trust::AllowedSigners;
 
+use super::Agent;
+use super::acceptance::{Acceptance, Accepted, Obstacle, of_fetching};
 use crate::cli::PolicyArgs;
 use crate::client::{BlobBytes, CheckIn, Credentials, StoreClient};
+use crate::clock::MachineClock;
 use crate::commands::compile::{Compilation, GRAPH_FILE};
 use crate::config::{ConfigDir, NodeIdentity};
 use crate::console::Console;
@@ -22,6 +27,7 @@ use crate::repository;
 use crate::state::StateDir;
 use crate::state::assignment::{Remembered, facts_word};
 use crate::state::cache::BlobCache;
+use crate::state::highest::{Highest, Ran};
 
 /// The longest graph document, in bytes.
 const LONGEST_GRAPH: u64 = 1 << 30;
@@ -102,10 +108,7 @@ impl PolicySource {
     /// The names of the node and of the policy, as far as they are known without asking anybody.
     pub(crate) fn names(&self) -> (String, String) {
         match self {
-            PolicySource::Store(store) => {
-                let last = Remembered::load(&store.state, &store.identity.store);
-                (store.identity.name.clone(), last.map(|last| last.assignment.policy).unwrap_or_default())
-            }
+            PolicySource::Store(store) => (store.identity.name.clone(), store.identity.policy.clone()),
             PolicySource::Local(local) => (local.node.name.clone(), local.node.policy.clone()),
         }
     }
@@ -125,6 +128,8 @@ pub(crate) struct Prepared {
     pub revision: Option<u64>,
     /// The store, where it came from one.
     pub store: Option<Arc<StorePolicy>>,
+    /// Whether it is the last one that was accepted, because what the store gives now is not: a remark says why.
+    pub is_refused: bool,
 }
 
 /// A policy from this machine's disk.
@@ -147,6 +152,7 @@ impl LocalPolicy {
             attributes: NodeAttributes::default(),
             revision: None,
             store: None,
+            is_refused: false,
         }
     }
 }
@@ -200,20 +206,29 @@ impl BlobSource for DirectoryBlobs {
 pub(crate) struct StorePolicy {
     client: StoreClient,
     identity: NodeIdentity,
+    config_dir: ConfigDir,
+    /// How many trusted signers a revision needs.
+    wanted: u32,
+    /// The only group that this node may be in.
+    group: Option<String>,
     state: StateDir,
     cache: BlobCache,
 }
 
 impl StorePolicy {
-    /// The store of the node called so, asked until `cancel` is.
+    /// The store of the node called so on this machine, asked until the agent is to stop.
     ///
     /// # Errors
     /// Where its address is none, or the cache cannot be used.
-    pub(crate) fn new(identity: NodeIdentity, config: &ConfigDir, state: &StateDir, cancel: &Cancel) -> Result<Self> {
-        let signer = Box::new(Signer::new(&identity, config, state)?);
+    pub(crate) fn new(identity: NodeIdentity, agent: &Agent) -> Result<Self> {
+        let (config_dir, state) = (agent.config_dir.clone(), agent.state.clone());
+        let signer = Box::new(Signer::new(&identity, &config_dir, &state)?);
         let client = StoreClient::new(&identity.store, identity.authority.into(), Credentials::Node(signer))?;
-        let client = client.stopped_by(cancel);
-        Ok(Self { client, identity, state: state.clone(), cache: BlobCache::open(state)? })
+        let client = client.stopped_by(&agent.cancel);
+        let cache = BlobCache::open(&state)?;
+        let wanted = agent.config.signatures.max(identity.threshold.unwrap_or(1));
+        let group = agent.config.group.clone();
+        Ok(Self { client, identity, config_dir, wanted, group, state, cache })
     }
 
     /// The store.
@@ -221,19 +236,28 @@ impl StorePolicy {
         &self.client
     }
 
-    /// Asks the store what to run and gets what is missing; where it cannot be reached, goes on with what it said last,
-    /// and says so in `remarks`.
+    /// Asks the store what to run and gets what is missing. Where it cannot be reached, or gives what this node does not
+    /// accept, goes on with what was accepted last, and says so in `remarks`.
     ///
     /// # Errors
-    /// Where neither the store nor the cache has a whole policy.
+    /// Where neither the store nor the cache has a whole policy that this node accepts.
     pub(crate) fn prepare(self: &Arc<Self>, purpose: Purpose, remarks: &mut Vec<String>) -> Result<Prepared> {
         let last = Remembered::load_with(&self.state, &self.identity.store, remarks);
-        let (assignment, graph) = match self.ask(last.as_ref(), purpose) {
+        let signers = self.config_dir.signers()?;
+        let highest = Highest::new(&self.state, &self.config_dir).of(&self.identity.policy, remarks);
+        let acceptance = Acceptance { highest, ..self.acceptance(&signers) };
+        let asked = self.ask(&acceptance, last.as_ref(), purpose, remarks);
+        let is_refused = matches!(asked, Err(Obstacle::Refused(_)));
+        let (assignment, graph) = match asked {
             Ok(current) => current,
-            Err(error) => {
+            Err(obstacle) => {
+                let error = obstacle.into_error();
                 let Some(last) = last else { return Err(error) };
-                // What the store had to say does not matter where the last policy is not whole either.
-                let graph = self.graph(&last.assignment).map_err(|_| error.clone())?;
+                let graph = self.read(&acceptance, &last).map_err(|obstacle| match obstacle {
+                    Obstacle::Refused(why) => why,
+                    // What the store had to say matters more than that the last policy is not whole either.
+                    Obstacle::Trouble(_) => error.clone(),
+                })?;
                 remarks.push(format!("{error}; this run converges the policy that the store gave last"));
                 (last.assignment, graph)
             }
@@ -250,7 +274,20 @@ impl StorePolicy {
             graph: Arc::new(graph),
             blobs: Arc::new(self.cache.clone()),
             store: Some(Arc::clone(self)),
+            is_refused,
         })
+    }
+
+    /// The graph of an earlier revision, which is only looked at.
+    ///
+    /// # Errors
+    /// Where the store does not give it, or gives what nobody signed whom this node trusts.
+    pub(crate) fn earlier_graph(&self, serial: u64) -> Result<Graph> {
+        let signers = self.config_dir.signers()?;
+        let acceptance = self.acceptance(&signers);
+        let signed = self.client.signed_manifest(&self.identity.policy, serial)?;
+        let manifest = acceptance.manifest(serial, &signed, MachineClock.now()).map_err(Obstacle::into_error)?;
+        Graph::from_bytes(&self.blob(&manifest.graph)?)
     }
 
     /// Tells the store the node's facts, where it does not have them.
@@ -299,61 +336,116 @@ impl StorePolicy {
         }
     }
 
-    /// What the store says this node should run, with all of it fetched.
-    fn ask(&self, last: Option<&Remembered>, purpose: Purpose) -> Result<(Assignment, Graph)> {
-        let etag = last.and_then(|last| last.etag.as_deref());
-        match (self.client.check_in(etag)?, last) {
-            (CheckIn::Unchanged, Some(last)) => Ok((last.assignment.clone(), self.fetch(&last.assignment)?)),
-            (CheckIn::Unchanged, None) => {
-                let cause = "it says that nothing changed, but was never asked before";
-                Err(Error::new(ErrorKind::Failed, "check in at", self.client.base(), cause))
-            }
-            (CheckIn::Assigned(assignment, etag), last) => {
-                let graph = self.fetch(&assignment)?;
-                if purpose == Purpose::Run {
-                    // Remembered only once all of it is here, and what was there before goes only then: what goes on
-                    // without the store is always whole.
-                    let facts = last.and_then(|last| last.facts.clone());
-                    let store = self.identity.store.clone();
-                    Remembered { store, assignment: (*assignment).clone(), etag, facts }.save(&self.state)?;
-                    let needed = graph.blob_refs().chain([self.graph_blob(&assignment)?]);
-                    self.cache.keep_only(&needed.map(|blob| blob.digest).collect())?;
-                }
-                Ok((*assignment, graph))
-            }
+    /// What this node accepts, if it never ran anything.
+    fn acceptance<'a>(&'a self, signers: &'a AllowedSigners) -> Acceptance<'a> {
+        Acceptance {
+            identity: &self.identity,
+            signers,
+            wanted: self.wanted,
+            group: self.group.as_deref(),
+            highest: None,
         }
     }
 
+    /// What the store says this node should run, with all of it fetched and accepted.
+    fn ask(
+        &self,
+        acceptance: &Acceptance<'_>,
+        last: Option<&Remembered>,
+        purpose: Purpose,
+        remarks: &mut Vec<String>,
+    ) -> Result<(Assignment, Graph), Obstacle> {
+        let etag = last.and_then(|last| last.etag.as_deref());
+        let (current, is_new) = match (self.client.check_in(etag)?, last) {
+            (CheckIn::Unchanged, Some(last)) => (last.clone(), false),
+            (CheckIn::Unchanged, None) => {
+                let cause = "it says that nothing changed, but was never asked before";
+                return Err(Error::new(ErrorKind::Failed, "check in at", self.client.base(), cause).into());
+            }
+            (CheckIn::Assigned(assignment, etag), last) => {
+                acceptance.assignment(&assignment)?;
+                let accepted = self.signed(live(&assignment)?, last)?;
+                let facts = last.and_then(|last| last.facts.clone());
+                let store = self.identity.store.clone();
+                (Remembered { store, assignment: *assignment, accepted, etag, facts }, true)
+            }
+        };
+        let graph = self.fetch(acceptance, &current)?;
+        if purpose == Purpose::Run {
+            let AssignedRevision { serial, .. } = live(&current.assignment)?;
+            if is_new {
+                // Remembered only once all of it is here, and what was there before goes only then: what goes on
+                // without the store is always whole.
+                current.save(&self.state)?;
+            }
+            let ran = Ran { serial: *serial, manifest: Digest::of(current.accepted.signed.manifest.as_bytes()) };
+            Highest::new(&self.state, &self.config_dir).raise(&self.identity.policy, ran, remarks)?;
+            if is_new {
+                let manifest = self.manifest(acceptance, &current)?;
+                let needed = graph.blob_refs().chain([manifest.graph]);
+                self.cache.keep_only(&needed.map(|blob| blob.digest).collect())?;
+            }
+        }
+        Ok((current.assignment, graph))
+    }
+
+    /// The signed manifest of a revision: the one at hand, where it is the same, or the store's.
+    fn signed(&self, revision: &AssignedRevision, last: Option<&Remembered>) -> Result<Accepted> {
+        let at_hand = last.map(|last| &last.accepted).filter(|accepted| {
+            let signed = &accepted.signed;
+            Digest::of(signed.manifest.as_bytes()) == revision.manifest
+                && signed.signatures.len() as u64 == revision.signatures
+        });
+        if let Some(accepted) = at_hand {
+            return Ok(accepted.clone());
+        }
+        let signed = self.client.signed_manifest(&self.identity.policy, revision.serial)?;
+        Ok(Accepted { signed, at: MachineClock.now() })
+    }
+
     /// Gets every blob of a policy that is not in the cache.
-    fn fetch(&self, assignment: &Assignment) -> Result<Graph> {
-        let graph_blob = self.graph_blob(assignment)?;
-        self.get(&graph_blob)?;
-        let graph = self.graph(assignment)?;
+    fn fetch(&self, acceptance: &Acceptance<'_>, policy: &Remembered) -> Result<Graph, Obstacle> {
+        let manifest = self.manifest(acceptance, policy)?;
+        self.get(&manifest.graph)?;
+        let graph = self.read(acceptance, policy)?;
         for blob in graph.blob_refs() {
             self.get(&blob)?;
         }
         Ok(graph)
     }
 
-    fn get(&self, blob: &BlobRef) -> Result<()> {
-        if self.cache.has(blob) { Ok(()) } else { self.cache.fill(blob, |sink| self.client.blob(blob, sink)) }
+    fn get(&self, blob: &BlobRef) -> Result<(), Obstacle> {
+        if self.cache.has(blob) {
+            return Ok(());
+        }
+        self.cache.fill(blob, |sink| self.client.blob(blob, sink)).map_err(of_fetching)
     }
 
-    fn graph_blob(&self, assignment: &Assignment) -> Result<BlobRef> {
-        assignment.revision.as_ref().map(|revision| revision.graph).ok_or_else(|| {
-            let (policy, group) = (&assignment.policy, &assignment.group);
-            let cause = format!("no revision of policy {policy} is live in group {group}");
-            Error::new(ErrorKind::NotFound, "find", "what this node should run", cause)
-                .with_hint(format!("publish one with `converge publish {policy} --group {group}`"))
-        })
+    fn manifest(&self, acceptance: &Acceptance<'_>, policy: &Remembered) -> Result<Manifest, Obstacle> {
+        let AssignedRevision { serial, .. } = live(&policy.assignment)?;
+        acceptance.manifest(*serial, &policy.accepted.signed, policy.accepted.at)
     }
 
-    fn graph(&self, assignment: &Assignment) -> Result<Graph> {
-        let blob = self.graph_blob(assignment)?;
-        let bytes = self.cache.read(&blob)?.ok_or_else(|| {
+    /// The graph of a policy from the cache, if this node accepts all of it.
+    fn read(&self, acceptance: &Acceptance<'_>, policy: &Remembered) -> Result<Graph, Obstacle> {
+        acceptance.assignment(&policy.assignment)?;
+        let manifest = self.manifest(acceptance, policy)?;
+        let bytes = self.cache.read(&manifest.graph)?.ok_or_else(|| {
             let cause = "the copy on this machine is damaged or gone";
-            Error::new(ErrorKind::NotFound, "read", format!("the policy {}", assignment.policy), cause)
+            Error::new(ErrorKind::NotFound, "read", format!("the policy {}", manifest.policy), cause)
         })?;
-        Graph::from_bytes(&bytes)
+        let graph = Graph::from_bytes(&bytes)?;
+        acceptance.graph(&manifest, &graph, &policy.assignment)?;
+        Ok(graph)
     }
+}
+
+/// The revision that a node should run.
+fn live(assignment: &Assignment) -> Result<&AssignedRevision> {
+    assignment.revision.as_ref().ok_or_else(|| {
+        let (policy, group) = (&assignment.policy, &assignment.group);
+        let cause = format!("no revision of policy {policy} is live in group {group}");
+        Error::new(ErrorKind::NotFound, "find", "what this node should run", cause)
+            .with_hint(format!("publish one with `converge publish {policy} --group {group}`"))
+    })
 }

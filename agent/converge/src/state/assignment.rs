@@ -6,6 +6,7 @@ use converge_system::linux::durable::Durability;
 use serde::{Deserialize, Serialize};
 
 use super::{Loaded, StateDir, load, save};
+use crate::run::acceptance::Accepted;
 
 /// The store's last answer, and what the store was told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,6 +15,8 @@ pub(crate) struct Remembered {
     pub store: String,
     /// What it said.
     pub assignment: Assignment,
+    /// The revision that it named, as it was signed.
+    pub accepted: Accepted,
     /// The tag under which it said so.
     pub etag: Option<String>,
     /// The digest of the facts that it has, as a word.

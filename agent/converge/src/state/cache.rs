@@ -61,7 +61,7 @@ impl BlobCache {
         let found = hasher.finish();
         if found != blob.digest {
             let cause = format!("what came has the digest {}", found.short());
-            return Err(Error::new(ErrorKind::Failed, "fetch", format!("blob {}", blob.digest.short()), cause));
+            return Err(Error::new(ErrorKind::Invalid, "fetch", format!("blob {}", blob.digest.short()), cause));
         }
         incoming.keep(Durability::Soon)
     }

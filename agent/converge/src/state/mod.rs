@@ -3,6 +3,7 @@
 
 pub(crate) mod assignment;
 pub(crate) mod cache;
+pub(crate) mod highest;
 pub(crate) mod journal;
 pub(crate) mod ledger;
 pub(crate) mod reports;

@@ -6,8 +6,11 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use converge_model::{BlobRef, Digest, Graph};
+use converge_model::{BlobRef, Digest, Graph, Timestamp};
+use converge_protocol::policy::MANIFEST_FORMAT;
+use converge_protocol::{Manifest, SignedManifest};
 use converge_trust::node_key::NodeKey;
+use converge_trust::{SigningKey, revision};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -47,12 +50,18 @@ pub(crate) enum Trouble {
 }
 
 /// What the store holds, and how it behaves.
-#[derive(Default)]
-struct Store {
+#[derive(Clone, Default)]
+pub(crate) struct Store {
     troubles: BTreeMap<&'static str, Trouble>,
-    assignment: String,
+    /// What it tells the node.
+    pub(crate) assignment: serde_json::Value,
+    /// The tag of that.
+    pub(crate) tag: u64,
     serial: u64,
-    blobs: BTreeMap<String, Vec<u8>>,
+    /// Revisions as they were signed, by serial.
+    pub(crate) signed: BTreeMap<u64, SignedManifest>,
+    /// Blobs by digest.
+    pub(crate) blobs: BTreeMap<String, Vec<u8>>,
     /// Oldest first.
     revisions: Vec<serde_json::Value>,
     reports: Vec<String>,
@@ -62,6 +71,7 @@ struct Store {
 pub(crate) struct Listener {
     address: String,
     authority: Digest,
+    author: SigningKey,
     store: Arc<Mutex<Store>>,
 }
 
@@ -72,10 +82,14 @@ impl Listener {
         let address = format!("https://{}", socket.local_addr().unwrap());
         let (tls, authority) = identity();
         let node = format!(
-            "store = \"{address}\"\nname = \"test\"\nstore_identity = \"listener\"\nauthority = \"{authority}\"\n"
+            "store = \"{address}\"\nname = \"test\"\npolicy = \"test\"\nstore_identity = \"listener\"\n\
+             authority = \"{authority}\"\n"
         );
         desk.file("config/node.toml", node);
         desk.file("config/node.key", NodeKey::generate().unwrap().to_text());
+        let author = SigningKey::generate("author").unwrap();
+        desk.file("config/allowed_signers", format!("author@example.org {}\n", author.public().to_line().unwrap()));
+        desk.file("config/highest.json", "{}");
         let store = Arc::new(Mutex::new(Store::default()));
         let shared = Arc::clone(&store);
         std::thread::spawn(move || {
@@ -85,7 +99,7 @@ impl Listener {
                 std::thread::spawn(move || serve(StreamOwned::new(tls, connection), &store));
             }
         });
-        Self { address, authority, store }
+        Self { address, authority, author, store }
     }
 
     /// Where it is.
@@ -105,20 +119,49 @@ impl Listener {
         let graph = std::fs::read(desk.path("published/graph.json")).unwrap();
         let blob = BlobRef::of(&graph);
         let mut store = self.store.lock().unwrap();
-        for blob in Graph::from_bytes(&graph).unwrap().blob_refs() {
+        let mut blobs: Vec<BlobRef> = Graph::from_bytes(&graph).unwrap().blob_refs().collect();
+        blobs.sort();
+        blobs.dedup();
+        for blob in &blobs {
             let bytes = std::fs::read(desk.path("published/blobs").join(blob.digest.to_string())).unwrap();
             store.blobs.insert(blob.digest.to_string(), bytes);
         }
         store.blobs.insert(blob.digest.to_string(), graph);
         store.serial += 1;
-        let revision = json!({ "serial": store.serial, "graph": blob });
-        let manifest = json!({ "policy": "test", "graph": blob, "blobs": [], "commit": format!("c{}", store.serial) });
         let serial = store.serial;
+        let manifest = Manifest {
+            format: MANIFEST_FORMAT,
+            policy: "test".into(),
+            serial,
+            groups: Vec::new(),
+            graph: blob,
+            blobs,
+            commit: Some(format!("c{serial}")),
+            published: Timestamp(1_800_000_000_000),
+        };
+        let signed = revision::sign(&manifest, &self.author).unwrap();
+        let digest = Digest::of(signed.manifest.as_bytes());
+        let revision = json!({ "serial": serial, "manifest": digest, "signatures": 1 });
+        store.signed.insert(serial, signed);
         store.revisions.push(
             json!({ "policy": "test", "serial": serial, "published": 1_800_000_000_000_i64, "manifest": manifest }),
         );
-        store.assignment =
-            json!({ "name": "test", "policy": "test", "group": "dev", "revision": revision }).to_string();
+        store.assignment = json!({ "name": "test", "policy": "test", "group": "dev", "revision": revision });
+        store.tag += 1;
+    }
+
+    /// Who signs what it publishes.
+    pub(crate) fn author(&self) -> &SigningKey {
+        &self.author
+    }
+
+    /// Lets somebody have his hands on the store: whatever he leaves there is new to the node. Gives what was there before.
+    pub(crate) fn seize(&self, hands: impl FnOnce(&mut Store)) -> Store {
+        let mut store = self.store.lock().unwrap();
+        let before = store.clone();
+        hands(&mut store);
+        store.tag += 1_000;
+        before
     }
 
     /// From now on, requests whose path begins so end so; with nothing, as they should.
@@ -263,13 +306,13 @@ fn answer(
 impl Store {
     fn answer(&mut self, request: &Request) -> (String, String, Vec<u8>) {
         let ok = |body: Vec<u8>| ("200 OK".to_owned(), String::new(), body);
-        let etag = format!("\"{}\"", self.serial);
+        let etag = format!("\"{}\"", self.tag);
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/v1/node") if request.etag.as_ref() == Some(&etag) => {
                 ("304 Not Modified".to_owned(), String::new(), Vec::new())
             }
             ("GET", "/v1/node") => {
-                ("200 OK".to_owned(), format!("ETag: {etag}\r\n"), self.assignment.clone().into_bytes())
+                ("200 OK".to_owned(), format!("ETag: {etag}\r\n"), self.assignment.to_string().into_bytes())
             }
             ("POST", "/v1/reports") => {
                 let report: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
@@ -283,6 +326,13 @@ impl Store {
                 let items: Vec<_> = before.by_ref().take(2).collect();
                 let next = before.next().map(|_| items[1]["serial"].to_string());
                 ok(json!({ "items": items, "next": next }).to_string().into_bytes())
+            }
+            ("GET", path) if path.ends_with("/signed") => {
+                let serial = path.split('/').rev().nth(1).unwrap().parse().unwrap();
+                match self.signed.get(&serial) {
+                    Some(signed) => ok(json!(signed).to_string().into_bytes()),
+                    None => ("404 Not Found".to_owned(), String::new(), Vec::new()),
+                }
             }
             ("PUT", "/v1/node/facts") => ok(b"{}".to_vec()),
             ("GET", path) => match self.blobs.get(path.trim_start_matches("/v1/blobs/")) {

@@ -2,6 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
+use converge_trust::SigningKey;
 use nix::sys::signal::Signal;
 use serde_json::Value as Json;
 
@@ -28,9 +29,13 @@ impl Store {
         Self { child, access: desk.path("store/access.json").display().to_string(), address }
     }
 
-    /// The same, with the desk's policy live in the group `dev`.
+    /// The same, with the desk's policy live in the group `dev`, signed by an author whom nodes that join trust.
     pub(crate) fn with_policy(desk: &Desk) -> Self {
         let store = Self::start(desk, "127.0.0.1:0");
+        let author = SigningKey::generate("author").unwrap();
+        desk.file("author", author.to_file().unwrap().unwrap());
+        desk.file("allowed_signers", format!("author@example.org {}\n", author.public().to_line().unwrap()));
+        desk.file("converge.toml", "signing_key = \"author\"\n");
         store.publish(desk);
         store
     }

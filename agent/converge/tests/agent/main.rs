@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and looks at files and processes itself"
 )]
 
+mod attacks;
 mod bad_input;
 mod bad_state;
 mod bad_stores;
@@ -19,6 +20,7 @@ mod interrupted;
 mod listener;
 mod machines;
 mod nodes;
+mod signing;
 mod trust;
 mod why;
 mod wrong_clock;

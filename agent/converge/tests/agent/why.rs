@@ -42,7 +42,7 @@ fn the_revisions_of_the_store_say_since_when_something_is_so() {
     }
     // What it cannot look at, it says; and it ends.
     for trouble in [Trouble::Endless, Trouble::Rubbish, Trouble::ServerError] {
-        store.trouble("/v1/policies", trouble);
+        store.trouble("/v1/policies/test/revisions?", trouble);
         let answer = why(&desk, &[&file]).with_code(0).json();
         assert!(
             answer["since"]["reason"].as_str().is_some_and(|reason| reason.contains(store.address())),

@@ -180,7 +180,7 @@ impl Walk<'_> {
     }
 
     fn of_revision(&self, revision: &RevisionView) -> Result<Option<String>> {
-        Ok(self.standing(&Graph::from_bytes(&self.store.blob(&revision.manifest.graph)?)?))
+        Ok(self.standing(&self.store.earlier_graph(revision.serial)?))
     }
 
     /// How the resource stands where `graph` is bound on this node. A revision that cannot be bound here has no such resource.

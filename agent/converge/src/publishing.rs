@@ -1,0 +1,123 @@
+//! Publishing what is in the store already: the next serial, a signature, and another try where somebody else was faster.
+
+use converge_model::{BlobRef, Clock, Error, ErrorKind, Result};
+use converge_protocol::policy::MANIFEST_FORMAT;
+use converge_protocol::{Manifest, RevisionView, limits};
+use converge_trust::{AllowedSigners, PublicKey, SigningKey, revision};
+
+use crate::client::StoreClient;
+use crate::clock::MachineClock;
+
+/// How often somebody else may be faster.
+const TRIES: usize = 8;
+
+/// What a revision is to hold. For a way back it is what an earlier one held.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    /// The policy.
+    pub policy: String,
+    /// Its graph.
+    pub graph: BlobRef,
+    /// The blobs that the graph names, ascending.
+    pub blobs: Vec<BlobRef>,
+    /// The only groups that it is for, ascending; all where it names none.
+    pub groups: Vec<String>,
+    /// The commit it was made from.
+    pub commit: Option<String>,
+}
+
+/// Who publishes.
+pub(crate) struct Author {
+    /// What he signs with.
+    pub key: SigningKey,
+    /// Whom the nodes trust, as far as his repository says.
+    pub signers: Option<AllowedSigners>,
+}
+
+impl Author {
+    /// Publishes a draft whose blobs are all in the store, under the next serial, or under `serial`. What is equal to the newest
+    /// revision is not published again.
+    ///
+    /// # Errors
+    /// Where the store does not take it, or what it calls the newest revision is not to be believed.
+    pub(crate) fn publish(&self, store: &StoreClient, draft: &Draft, serial: Option<u64>) -> Result<RevisionView> {
+        let mut tried = 0;
+        loop {
+            let newest = store.newest_revision(&draft.policy)?;
+            if let (Some(newest), None) = (&newest, serial) {
+                self.check_newest(store, newest)?;
+                if newest.signatures > 0 && draft.is_in(&newest.manifest) {
+                    return Ok(newest.clone());
+                }
+            }
+            let before = newest.map_or(0, |newest| newest.serial);
+            let next = serial.unwrap_or(before.saturating_add(1));
+            if next > limits::SERIAL {
+                let cause = format!("the serial {next} is higher than any may be");
+                return Err(Error::new(ErrorKind::Invalid, "publish", format!("policy {}", draft.policy), cause));
+            }
+            let signed = revision::sign(&draft.manifest(next), &self.key)?;
+            match store.publish(&draft.policy, &signed) {
+                Ok(published) => return Ok(published),
+                Err(error) => {
+                    tried += 1;
+                    let now = store.newest_revision(&draft.policy)?.map_or(0, |newest| newest.serial);
+                    // Somebody else took the serial meanwhile.
+                    if serial.is_some() || now == before || tried == TRIES {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the nodes would take what this author signs, as far as his repository says.
+    pub(crate) fn is_trusted(&self) -> bool {
+        let now = MachineClock.now();
+        self.signers.as_ref().is_none_or(|signers| signers.who(&self.key.public(), revision::NAMESPACE, now).is_ok())
+    }
+
+    /// A store that is under somebody else's control must not choose the serial: nodes would never again take a lower one.
+    fn check_newest(&self, store: &StoreClient, newest: &RevisionView) -> Result<()> {
+        let Some(signers) = &self.signers else { return Ok(()) };
+        let signed = store.signed_manifest(&newest.policy, newest.serial)?;
+        let believed = revision::keys(&signed).and_then(|keys| {
+            let manifest = revision::read(&signed.manifest)?;
+            if (&manifest.policy, manifest.serial) != (&newest.policy, newest.serial) {
+                return Err("it is another revision's".to_owned());
+            }
+            // Who was trusted when it was published.
+            let own = self.key.public();
+            let known =
+                |key: &PublicKey| *key == own || signers.who(key, revision::NAMESPACE, manifest.published).is_ok();
+            if keys.iter().any(known) { Ok(()) } else { Err("nobody signed it whom allowed_signers trusts".to_owned()) }
+        });
+        believed.map_err(|cause| {
+            let subject = format!("revision {} of policy {}", newest.serial, newest.policy);
+            Error::new(ErrorKind::Denied, "build on", subject, cause).with_hint(
+                "look who had their hands on the store; if you know better which serial is next, say it with --serial",
+            )
+        })
+    }
+}
+
+impl Draft {
+    /// Whether a manifest holds the same, wherever that was made from.
+    fn is_in(&self, manifest: &Manifest) -> bool {
+        let Self { policy, graph, blobs, groups, commit: _ } = self;
+        (policy, graph, blobs, groups) == (&manifest.policy, &manifest.graph, &manifest.blobs, &manifest.groups)
+    }
+
+    fn manifest(&self, serial: u64) -> Manifest {
+        Manifest {
+            format: MANIFEST_FORMAT,
+            policy: self.policy.clone(),
+            serial,
+            groups: self.groups.clone(),
+            graph: self.graph,
+            blobs: self.blobs.clone(),
+            commit: self.commit.clone(),
+            published: MachineClock.now(),
+        }
+    }
+}
