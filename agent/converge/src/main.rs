@@ -26,13 +26,20 @@ mod tls;
 
 use std::process::ExitCode;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use cli::{AgentArgs, Cli, Command, CommonArgs};
 use console::{Console, report};
 use failure::{BAD_INPUT, Failure, Outcome, SUCCESS};
 use run::policy::PolicyChoice;
 use run::{Agent, Limits};
+
+/// One run's memory, quickly had; a daemon between two runs holds next to nothing.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::typed() {
@@ -101,15 +108,17 @@ fn say_only_where_it_panicked() {
     }));
 }
 
-/// What the rooms log goes to standard error: warnings, or more with `-v`.
+/// What the rooms log goes to standard error: warnings, or more with `-v`, or what `CONVERGE_LOG` says of each room
+/// (`converge_store=debug,warn`).
 fn log(common: &CommonArgs) {
     let level = match common.verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "debug",
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
     };
-    let filter = EnvFilter::try_from_env("CONVERGE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let said = std::env::var("CONVERGE_LOG").ok().and_then(|said| said.parse::<Targets>().ok());
+    let targets = said.unwrap_or_else(|| Targets::new().with_default(level));
+    let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
     // Without a log there is still everything that is printed.
-    let _ = subscriber.with_target(false).try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
 }

@@ -24,7 +24,7 @@ use crate::state::reports::LocalReports;
 use crate::state::spool::Spool;
 use policy::{PolicyChoice, PolicySource, Prepared, Purpose, StorePolicy};
 
-pub(crate) use passes::{Pass, PolicyBlobs, bind_to_node};
+pub(crate) use passes::{Gathering, Pass, PolicyBlobs, bind_to_node};
 
 /// This machine, as an agent on it sees itself.
 pub(crate) struct Agent {
@@ -81,12 +81,13 @@ impl Agent {
         let started = MachineClock.now();
         let holder = format!("converge, since {} UTC", crate::console::words::moment(started));
         let _lock = RunLock::take(&self.state.lock_file(), &holder, limits.lock_wait, &self.cancel)?;
+        let facts = Gathering::begin(self.config_dir.facts_directory());
         let journal = FileJournal::new(&self.state);
         let store = source.store();
         let mut remarks = Vec::new();
         self.report_what_was_cut_off(&journal, store, &mut remarks)?;
 
-        let last = LocalReports::new(&self.state, self.config.keep_reports).runs()?.last().copied();
+        let last = LocalReports::new(&self.state, self.config.keep_reports).newest()?;
         let run = new_run(&MachineClock, last)?;
         let code_of = |error: &Error| Failure::from(error.clone()).code();
         // Whatever a store answers, it is trouble with the store.
@@ -95,7 +96,8 @@ impl Agent {
             .map_err(|error| (if store.is_some() { TROUBLE } else { code_of(&error) }, error));
         let is_refused = prepared.as_ref().is_ok_and(|prepared| prepared.is_refused);
         let outcome = prepared.and_then(|prepared| {
-            let pass = Pass { agent: self, journal: &journal, run, mode: Mode::Apply, deadline: limits.deadline };
+            let mut pass =
+                Pass { agent: self, journal: &journal, run, mode: Mode::Apply, deadline: limits.deadline, facts };
             pass.converge(&prepared, &mut remarks).map_err(|error| (code_of(&error), error))
         });
         let ((mut report, ledger), never_started) = match outcome {
@@ -129,14 +131,16 @@ impl Agent {
     /// Where the policy is not to be had, or cannot be bound.
     pub(crate) fn plan(&self, choice: PolicyChoice) -> Outcome<Done> {
         let mut remarks = Vec::new();
+        let facts = Gathering::begin(self.config_dir.facts_directory());
         let prepared = self.prepare(choice, &mut remarks)?;
         let journal = FileJournal::new(&self.state);
-        let pass = Pass {
+        let mut pass = Pass {
             agent: self,
             journal: &journal,
             run: new_run(&MachineClock, None)?,
             mode: Mode::Plan,
             deadline: None,
+            facts,
         };
         let planned = pass.converge(&prepared, &mut remarks);
         let (mut report, _) = planned.inspect_err(|_| {

@@ -1,7 +1,9 @@
 //! Facts → catalog → engine, and once more where the run changed the facts.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use converge_engine::{Journal, Ledger, RunRequest};
@@ -32,6 +34,8 @@ pub(crate) struct Pass<'a> {
     pub mode: Mode,
     /// How long it may take.
     pub deadline: Option<Duration>,
+    /// What the machine is, being looked at since the run began.
+    pub facts: Gathering,
 }
 
 impl Pass<'_> {
@@ -40,10 +44,13 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// Where there was nothing to converge: the graph cannot be bound, or the machine cannot be opened.
-    pub(crate) fn converge(&self, prepared: &Prepared, noted: &mut Vec<String>) -> Result<(Report, Option<Ledger>)> {
+    pub(crate) fn converge(
+        &mut self,
+        prepared: &Prepared,
+        noted: &mut Vec<String>,
+    ) -> Result<(Report, Option<Ledger>)> {
         let started = MachineClock.monotonic_micros();
-        let facts_directory = self.agent.config_dir.facts_directory();
-        let (mut facts, mut remarks) = facts::gather(&facts_directory);
+        let (mut facts, mut remarks) = self.facts.take();
         // What is missing of the facts may be why the graph cannot be bound.
         let bound = bind_to_node(prepared, &facts).inspect_err(|_| noted.append(&mut remarks));
         let mut catalog = bound?.catalog;
@@ -71,7 +78,7 @@ impl Pass<'_> {
             if !again {
                 break;
             }
-            let changed = facts::gather(&facts_directory);
+            let changed = self.facts.take();
             if changed.0 == facts {
                 break;
             }
@@ -143,6 +150,30 @@ impl Pass<'_> {
         if let Some(Err(error)) = prepared.store.as_ref().map(|store| store.tell_facts(facts)) {
             report.remarks.push(error.to_string());
         }
+    }
+}
+
+/// Facts that are gathered beside the reading of the policy.
+#[derive(Debug)]
+pub(crate) struct Gathering {
+    directory: PathBuf,
+    under_way: Option<JoinHandle<(Value, Vec<String>)>>,
+}
+
+impl Gathering {
+    /// Begins, with those of the administrator from `directory`.
+    pub(crate) fn begin(directory: PathBuf) -> Self {
+        let theirs = directory.clone();
+        let thread = std::thread::Builder::new().name("facts".to_owned());
+        // Where there can be no thread, they are gathered when they are wanted.
+        let under_way = thread.spawn(move || facts::gather(&theirs)).ok();
+        Self { directory, under_way }
+    }
+
+    /// The facts, with remarks on them: the ones that were begun, then new ones each time.
+    fn take(&mut self) -> (Value, Vec<String>) {
+        let begun = self.under_way.take().and_then(|thread| thread.join().ok());
+        begun.unwrap_or_else(|| facts::gather(&self.directory))
     }
 }
 

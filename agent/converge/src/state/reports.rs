@@ -7,6 +7,9 @@ use converge_system::linux::durable::{self, Durability};
 
 use super::{Loaded, StateDir, load, save};
 
+/// What the name of a report's file ends with, behind its run.
+const ENDING: &str = ".json";
+
 /// The reports in a state directory.
 #[derive(Debug)]
 pub(crate) struct LocalReports {
@@ -28,11 +31,19 @@ impl LocalReports {
         durable::create_directory(&self.directory, 0o700)?;
         let durability = if report.has_changes() { Durability::Now } else { Durability::Soon };
         save(&self.directory.join(format!("{}.json", report.run)), report, durability)?;
-        let runs = self.runs()?;
-        for run in runs.iter().take(runs.len().saturating_sub(self.keep)) {
-            durable::remove(&self.directory.join(format!("{run}.json")))?;
+        let names = self.names()?;
+        for name in names.iter().take(names.len().saturating_sub(self.keep)) {
+            durable::remove(&self.directory.join(name))?;
         }
         Ok(())
+    }
+
+    /// The newest run that has a report.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub(crate) fn newest(&self) -> Result<Option<RunId>> {
+        Ok(self.names()?.iter().rev().find_map(|name| run_of(name)))
     }
 
     /// The runs that have a report, oldest first.
@@ -40,8 +51,14 @@ impl LocalReports {
     /// # Errors
     /// Where the directory cannot be read.
     pub(crate) fn runs(&self) -> Result<Vec<RunId>> {
-        let names = durable::names(&self.directory)?;
-        Ok(names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect())
+        Ok(self.names()?.iter().filter_map(|name| run_of(name)).collect())
+    }
+
+    /// The files of reports, oldest first: a run's identity begins with its time.
+    fn names(&self) -> Result<Vec<String>> {
+        let mut names = durable::names(&self.directory)?;
+        names.retain(|name| name.ends_with(ENDING));
+        Ok(names)
     }
 
     /// One report; nothing where there is none, or where it is damaged.
@@ -51,4 +68,8 @@ impl LocalReports {
             Loaded::Absent | Loaded::Broken(_) => None,
         }
     }
+}
+
+fn run_of(name: &str) -> Option<RunId> {
+    name.strip_suffix(ENDING)?.parse().ok()
 }

@@ -71,7 +71,8 @@ pub fn write_with(path: &Path, bytes: &[u8], mode: u32, durability: Durability) 
 #[derive(Debug)]
 pub struct Incoming {
     path: PathBuf,
-    temporary: PathBuf,
+    /// Where it is until it is kept.
+    temporary: Option<PathBuf>,
     file: File,
 }
 
@@ -92,7 +93,7 @@ impl Incoming {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(mode).custom_flags(NOFOLLOW);
         let file = options.open(&temporary).map_err(|error| Error::io("write", path.display(), &error))?;
-        Ok(Self { path: path.to_owned(), temporary, file })
+        Ok(Self { path: path.to_owned(), temporary: Some(temporary), file })
     }
 
     /// Adds bytes.
@@ -107,12 +108,15 @@ impl Incoming {
     ///
     /// # Errors
     /// Where that failed: then what was there is there still.
-    pub fn keep(self, durability: Durability) -> Result<()> {
-        let kept = || -> io::Result<()> {
+    pub fn keep(mut self, durability: Durability) -> Result<()> {
+        let mut kept = || -> io::Result<()> {
             if durability == Durability::Now {
                 self.file.sync_all()?;
             }
-            fs::rename(&self.temporary, &self.path)?;
+            if let Some(temporary) = &self.temporary {
+                fs::rename(temporary, &self.path)?;
+            }
+            self.temporary = None;
             match self.path.parent() {
                 Some(directory) if durability == Durability::Now => File::open(directory)?.sync_all(),
                 _ => Ok(()),
@@ -124,8 +128,10 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        // Once kept, there is nothing under this name; before that, what is there is of no use to anybody.
-        let _ = fs::remove_file(&self.temporary);
+        // What was not kept is of no use to anybody.
+        if let Some(temporary) = &self.temporary {
+            let _ = fs::remove_file(temporary);
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "the lock is a file, and names its holder")]
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ impl RunLock {
     /// Names the holder where the lock did not come free in time; where the file cannot be made.
     pub fn take(path: &Path, holder: &str, wait: Duration, cancel: &Cancel) -> Result<Self> {
         let trouble = |error: std::io::Error| Error::io("lock", path.display(), &error);
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
@@ -44,7 +44,7 @@ impl RunLock {
             if Instant::now() >= deadline || cancel.is_asked() {
                 let mut by = String::new();
                 // Who holds it is a courtesy: that it is held is known without it.
-                let _ = Read::by_ref(&mut file).take(1024).read_to_string(&mut by);
+                let _ = (&file).take(1024).read_to_string(&mut by);
                 let by = by.trim();
                 let by = if by.is_empty() { "another process" } else { by };
                 return Err(Error::new(
@@ -57,10 +57,11 @@ impl RunLock {
             }
             std::thread::sleep(PATIENCE);
         }
-        let named = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "pid {}, {holder}", std::process::id()));
+        let name = format!("pid {}, {holder}\n", std::process::id());
+        let named = file.write_all_at(name.as_bytes(), 0).and_then(|()| match file.metadata()?.len() {
+            length if length > name.len() as u64 => file.set_len(name.len() as u64),
+            _ => Ok(()),
+        });
         named.map_err(trouble)?;
         Ok(Self { _file: file })
     }

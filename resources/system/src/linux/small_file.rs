@@ -41,7 +41,8 @@ pub(crate) fn read_with_stat(path: &Path, limit: usize) -> io::Result<(Vec<u8>, 
     Ok((bytes, stat))
 }
 
-/// Reads until the end, or until `limit` bytes. Files of /proc and /sys do not say how long they are: `likely` is a guess.
+/// Reads until the end, or until `limit` bytes. Files of /proc say that they are empty: `likely` is a guess. Of a file that
+/// says how long it is, a short read is the last one.
 ///
 /// # Errors
 /// As read(2).
@@ -51,8 +52,10 @@ pub(crate) fn read_to_limit(file: impl AsFd, limit: usize, likely: usize) -> io:
         if bytes.capacity() - bytes.len() < 512 {
             bytes.reserve(bytes.len().max(4096));
         }
+        let room = bytes.capacity() - bytes.len();
         match rustix::io::read(&file, spare_capacity(&mut bytes)) {
             Ok(0) => break,
+            Ok(read) if likely > 0 && read < room => break,
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }

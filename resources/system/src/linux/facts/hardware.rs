@@ -6,10 +6,8 @@ use super::{Source, integer, map, text};
 
 /// How many processors are online, and what they are.
 pub(super) fn cpu(source: &Source<'_>) -> Value {
-    // The kernel makes this file up processor by processor: the first is enough.
-    let info = source.beginning("proc/cpuinfo", 4096);
     let field = |name: &str| {
-        let mut lines = info.lines().filter_map(|line| line.split_once(':'));
+        let mut lines = source.processor.lines().filter_map(|line| line.split_once(':'));
         lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
     };
     let online = source.text("sys/devices/system/cpu/online").and_then(|ranges| count(&ranges));

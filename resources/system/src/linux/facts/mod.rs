@@ -16,6 +16,7 @@ use std::path::Path;
 
 use converge_model::Value;
 use converge_model::error::{Error, ErrorKind, Result};
+use rustix::system::{Uname, uname};
 
 use super::small_file;
 
@@ -33,13 +34,13 @@ pub fn gather(directory: &Path) -> (Value, Vec<String>) {
 /// As [`gather`], from the tree below `root`; what only the running kernel knows comes from that.
 pub fn gather_below(root: &Path, directory: &Path) -> (Value, Vec<String>) {
     let mut remarks = Vec::new();
-    let source = Source { root };
+    let source = Source::new(root);
     let os = os::os(&source);
     let facts = map([
         ("package_provider", platform::package_provider(&source)),
-        ("kernel", os::kernel()),
-        ("hostname", Value::String(node_name())),
-        ("fqdn", network::fqdn(&source, &node_name()).into()),
+        ("kernel", os::kernel(&source)),
+        ("hostname", Value::String(node_name(&source.uname))),
+        ("fqdn", network::fqdn(&source, &node_name(&source.uname)).into()),
         ("machine_id", os::machine_id(&source)),
         ("os", os),
         ("cpu", hardware::cpu(&source)),
@@ -60,7 +61,7 @@ pub fn gather_below(root: &Path, directory: &Path) -> (Value, Vec<String>) {
 /// # Errors
 /// Where it has none.
 pub fn hostname() -> Result<String> {
-    match node_name() {
+    match node_name(&uname()) {
         name if name.is_empty() || name == "(none)" => {
             Err(Error::new(ErrorKind::Unavailable, "find", "the name of this machine", "it has none")
                 .with_hint("give it one (hostnamectl set-hostname NAME)"))
@@ -69,16 +70,28 @@ pub fn hostname() -> Result<String> {
     }
 }
 
-fn node_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+fn node_name(uname: &Uname) -> String {
+    uname.nodename().to_string_lossy().into_owned()
 }
 
 /// Where facts are read from.
 struct Source<'a> {
     root: &'a Path,
+    /// What the kernel says of itself.
+    uname: Uname,
+    /// What the kernel says of its first processor.
+    processor: String,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn new(root: &'a Path) -> Self {
+        // The kernel makes this file up processor by processor: the first is enough.
+        let path = root.join("proc/cpuinfo");
+        let beginning = small_file::open(&path).and_then(|file| small_file::read_to_limit(file, 4096, 4096));
+        let processor = String::from_utf8_lossy(&beginning.unwrap_or_default()).into_owned();
+        Self { root, uname: uname(), processor }
+    }
+
     /// The bytes of a file; nothing where it is not there or cannot be read: then that fact is not known.
     fn bytes(&self, path: &str) -> Option<Vec<u8>> {
         small_file::read(&self.root.join(path), LARGEST).ok()
@@ -88,13 +101,6 @@ impl Source<'_> {
     fn text(&self, path: &str) -> Option<String> {
         let text = String::from_utf8_lossy(&self.bytes(path)?).trim().to_owned();
         (!text.is_empty()).then_some(text)
-    }
-
-    /// The beginning of a file that the kernel makes up as it is read.
-    fn beginning(&self, path: &str, bytes: usize) -> String {
-        let read =
-            small_file::open(&self.root.join(path)).and_then(|file| small_file::read_to_limit(file, bytes, bytes));
-        String::from_utf8_lossy(&read.unwrap_or_default()).into_owned()
     }
 
     fn exists(&self, path: &str) -> bool {

@@ -28,7 +28,7 @@ fn container(source: &Source<'_>) -> Option<String> {
     if let Some(name) = named.filter(|name| !name.is_empty()) {
         return Some(String::from_utf8_lossy(name).into_owned());
     }
-    let release = rustix::system::uname().release().to_string_lossy().to_ascii_lowercase();
+    let release = source.uname.release().to_string_lossy().to_ascii_lowercase();
     release.contains("microsoft").then(|| "wsl".to_owned())
 }
 
@@ -52,20 +52,21 @@ fn machine(source: &Source<'_>) -> Option<String> {
         ("Hyper-V", "microsoft"),
         ("Apple Virtualization", "apple"),
     ];
-    let dmi = |name: &str| source.text(&format!("sys/class/dmi/id/{name}"));
-    let named = ["product_name", "sys_vendor", "board_vendor", "bios_vendor", "product_version"]
-        .into_iter()
-        .filter_map(dmi)
+    let dmi = ["product_name", "sys_vendor", "board_vendor", "bios_vendor", "product_version"]
+        .map(|name| source.text(&format!("sys/class/dmi/id/{name}")));
+    let mut said = dmi.iter().flatten();
+    let named = said
         .find_map(|value| MARKS.iter().find(|(mark, _)| value.starts_with(mark)).map(|(_, name)| (*name).to_owned()));
-    if dmi("sys_vendor").is_some_and(|vendor| vendor == "Microsoft Corporation")
-        && dmi("product_name").is_some_and(|product| product == "Virtual Machine")
+    if let [Some(product), Some(vendor), ..] = &dmi
+        && vendor == "Microsoft Corporation"
+        && product == "Virtual Machine"
     {
         return Some("microsoft".to_owned());
     }
     // A processor that says it is not a real one; without a name where nothing tells one, as Firecracker does.
     let is_virtual = || {
         source
-            .beginning("proc/cpuinfo", 4096)
+            .processor
             .lines()
             .any(|line| line.starts_with("flags") && line.split_whitespace().any(|flag| flag == "hypervisor"))
     };
