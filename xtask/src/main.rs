@@ -7,6 +7,7 @@
 
 mod bench;
 mod process;
+mod release;
 mod steps;
 mod tally;
 mod tools;

@@ -34,6 +34,14 @@ pub(crate) fn works(line: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// What a program that ends well says on standard output, without the end of the line.
+pub(crate) fn answer(line: &[&str]) -> Option<String> {
+    let (program, rest) = line.split_first()?;
+    let output = Command::new(program).args(rest).stderr(Stdio::null()).output().ok()?;
+    let text = output.status.success().then(|| String::from_utf8(output.stdout).ok())??;
+    Some(text.trim_end().to_owned())
+}
+
 /// As [`run`], for `cargo test`: also adds the results that go by to `tally`.
 pub(crate) fn run_tests(line: &[&str], environment: &[(&str, String)], tally: &mut Tally) -> bool {
     let Some(mut command) = prepared(line, environment) else { return false };

@@ -5,6 +5,7 @@
 )]
 
 use std::num::NonZero;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use converge_testbed::{AGENT_BINARY, REQUIRE_MACHINES};
 
 use crate::process::{run, run_tests};
 use crate::tally::Tally;
-use crate::tools;
+use crate::{release, tools};
 
 /// Which steps to run.
 #[derive(Debug, Args)]
@@ -106,16 +107,17 @@ pub(crate) fn test(selection: &Selection) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut built = None;
     for step in Step::ALL.into_iter().filter(|step| selection.has(*step)) {
         println!("\n=== {}: {}", step.name(), step.purpose());
-        let outcome = attempt(step, selection, &outcomes);
+        let outcome = attempt(step, selection, &outcomes, &mut built);
         println!("=== {}: {} in {:.1} s", step.name(), word(outcome.verdict), outcome.took.as_secs_f64());
         outcomes.push(outcome);
     }
     summarise(&outcomes)
 }
 
-fn attempt(step: Step, selection: &Selection, earlier: &[Outcome]) -> Outcome {
+fn attempt(step: Step, selection: &Selection, earlier: &[Outcome], built: &mut Option<PathBuf>) -> Outcome {
     let mut tally = Tally::default();
     let started = Instant::now();
     let verdict_of =
@@ -124,7 +126,7 @@ fn attempt(step: Step, selection: &Selection, earlier: &[Outcome]) -> Outcome {
     let verdict = if let Some(blocker) = blocker {
         println!("not run, because {} failed", blocker.name());
         Verdict::NotRun
-    } else if perform(step, selection, verdict_of(Step::Release).is_some(), &mut tally) {
+    } else if perform(step, selection, built, &mut tally) {
         Verdict::Passed
     } else {
         Verdict::Failed
@@ -132,24 +134,27 @@ fn attempt(step: Step, selection: &Selection, earlier: &[Outcome]) -> Outcome {
     Outcome { step, verdict, tally, took: started.elapsed() }
 }
 
-fn perform(step: Step, selection: &Selection, built: bool, tally: &mut Tally) -> bool {
+/// Gives whether the step passed. `built` is the agent as it ships, once it was built.
+fn perform(step: Step, selection: &Selection, built: &mut Option<PathBuf>, tally: &mut Tally) -> bool {
     match step {
         Step::Tools => tools::provide(!selection.no_system),
         Step::Format => run(&["cargo", "fmt", "--all", "--check"], &[]),
         Step::Clippy => run(&["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
         Step::Test => run_tests(&["cargo", "test", "--workspace", "--no-fail-fast"], &[], tally),
-        Step::Release => run(&["cargo", "build", "--release", "--package", "converge"], &[]),
-        Step::System => system(built, tally),
+        Step::Release => {
+            *built = release::build();
+            built.is_some()
+        }
+        Step::System => system(built.as_deref(), tally),
     }
 }
 
 /// Runs the tests that are marked to be ignored elsewhere. They boot machines, two to four at a time.
-fn system(built: bool, tally: &mut Tally) -> bool {
+fn system(built: Option<&Path>, tally: &mut Tally) -> bool {
     let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
     let threads = format!("--test-threads={}", cores.clamp(2, 4));
     let mut environment = vec![(REQUIRE_MACHINES, "1".to_owned())];
-    if built {
-        let agent = converge_testbed::target_directory().join("release/converge");
+    if let Some(agent) = built {
         environment.push((AGENT_BINARY, agent.to_string_lossy().into_owned()));
     }
     // --tests: a documentation example that is ignored is not meant to be compiled at all.

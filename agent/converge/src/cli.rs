@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use converge_model::{RunId, Span};
+use tracing_subscriber::filter::Targets;
 
 pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
 pub(crate) use publishing::{PublishArgs, SignArgs};
@@ -75,6 +76,11 @@ pub(crate) struct CommonArgs {
     /// Say more; twice, much more.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Common options")]
     pub verbose: u8,
+
+    /// What each part logs, as `converge_store=debug,warn`; stands above --verbose.
+    #[arg(long, global = true, value_name = "FILTER", env = "CONVERGE_LOG", hide_env_values = true)]
+    #[arg(help_heading = "Common options")]
+    pub log: Option<Targets>,
 
     /// The agent's configuration: agent.toml, allowed_signers, node.toml, facts.d.
     #[arg(

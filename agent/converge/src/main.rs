@@ -108,16 +108,14 @@ fn say_only_where_it_panicked() {
     }));
 }
 
-/// What the rooms log goes to standard error: warnings, or more with `-v`, or what `CONVERGE_LOG` says of each room
-/// (`converge_store=debug,warn`).
+/// What the rooms log goes to standard error: warnings, or more with `-v`, or what `--log` says.
 fn log(common: &CommonArgs) {
     let level = match common.verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    let said = std::env::var("CONVERGE_LOG").ok().and_then(|said| said.parse::<Targets>().ok());
-    let targets = said.unwrap_or_else(|| Targets::new().with_default(level));
+    let targets = common.log.clone().unwrap_or_else(|| Targets::new().with_default(level));
     let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
     // Without a log there is still everything that is printed.
     let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();

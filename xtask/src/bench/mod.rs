@@ -29,7 +29,6 @@ use clap::Args;
 use converge_testbed::AGENT_BINARY;
 use serde::Serialize;
 
-use crate::process::run;
 use circumstances::Circumstances;
 use failure::{Failure, Result};
 use figures::{Limit, Row};
@@ -267,10 +266,7 @@ pub(crate) fn bench(selection: &Selection) -> ExitCode {
 fn prepare(quick: bool) -> Result<Workbench> {
     let agent = match std::env::var_os(AGENT_BINARY) {
         Some(path) => PathBuf::from(path),
-        None if run(&["cargo", "build", "--release", "--package", "converge"], &[]) => {
-            converge_testbed::target_directory().join("release/converge")
-        }
-        None => return Err(Failure::of("build", "the agent", "cargo failed")),
+        None => crate::release::build().ok_or_else(|| Failure::of("build", "the agent", "cargo failed"))?,
     };
     Ok(Workbench { host: Host::prepare(&agent)?, quick, trees: Trees::default() })
 }

@@ -233,7 +233,8 @@ fn serve(connection: Stream, store: &Mutex<Store>) {
             troubles.find(|(path, _)| request.path.starts_with(**path)).map(|(_, trouble)| *trouble)
         };
         // Whoever asked may be gone.
-        if answer(reader.get_mut(), &request, trouble, store).is_err() || trouble.is_some() {
+        let ends = trouble.is_some_and(|trouble| trouble != Trouble::Endless);
+        if answer(reader.get_mut(), &request, trouble, store).is_err() || ends {
             return;
         }
     }
