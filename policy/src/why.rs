@@ -284,15 +284,15 @@ fn written(declaration: &Declaration) -> Vec<(&str, &Dynamic, u32)> {
     ];
     let mut all = vec![("name", &declaration.name, declaration.at.line)];
     let own = declaration.properties.iter();
-    all.extend(own.map(|(name, Property(dynamic, line))| (name.as_str(), dynamic, *line)));
+    all.extend(own.map(|(name, Property(dynamic, at))| (name.as_str(), dynamic, at.line)));
     all.extend(
-        common.into_iter().filter_map(|(name, property)| property.as_ref().map(|found| (name, &found.0, found.1))),
+        common.into_iter().filter_map(|(name, property)| property.as_ref().map(|found| (name, &found.0, found.1.line))),
     );
     for (name, properties) in [("requires", &declaration.requires), ("before", &declaration.before)] {
-        all.extend(properties.iter().map(|Property(dynamic, line)| (name, dynamic, *line)));
+        all.extend(properties.iter().map(|Property(dynamic, at)| (name, dynamic, at.line)));
     }
     for (name, others) in [("notifies", &declaration.notifies), ("subscribes", &declaration.subscribes)] {
-        all.extend(others.iter().map(|other| (name, &other.resource, other.line)));
+        all.extend(others.iter().map(|other| (name, &other.resource, other.at.line)));
     }
     all
 }
@@ -329,8 +329,8 @@ fn content(
 ) -> Option<WhyProperty> {
     let graph = tracer.graph;
     let (name, path, line) = match declaration.content.as_deref()? {
-        ContentSource::Template { path, line, .. } => ("template", path, *line),
-        ContentSource::File { path, line } => ("source", path, *line),
+        ContentSource::Template { path, at, .. } => ("template", path, at.line),
+        ContentSource::File { path, at } => ("source", path, at.line),
     };
     // The kind's own name for it is known by what was not written.
     let made = properties?.keys().find(|name| !declaration.properties.contains_key(name));

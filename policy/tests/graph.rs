@@ -89,7 +89,7 @@ domain = "example.org"
 "##;
 
 const GRAPH: &str = r##"{
-  "format": 1,
+  "format": 2,
   "policy": "web",
   "orphans": "remove",
   "sources": [
@@ -107,7 +107,7 @@ const GRAPH: &str = r##"{
       "version": "2.1.0",
       "attributes": {
         "domain": {"type": "string", "pattern": "[a-z.]+", "required": true, "at": [0, 3, 13]},
-        "tuning": {"type": "map", "default": [{"swap": false}, 9], "at": [0, 7, 13]}
+        "tuning": {"type": "map", "default": [{"swap": false}, [9, 11]], "at": [0, 7, 13]}
       }
     },
     {
@@ -115,12 +115,12 @@ const GRAPH: &str = r##"{
       "version": "1.4.0",
       "supports": ["debian >= 11"],
       "attributes": {
-        "sites": {"type": "map", "default": [{}, 8], "at": [2, 6, 13]},
+        "sites": {"type": "map", "default": [{}, [8, 11]], "at": [2, 6, 13]},
         "workers": {
           "type": "integer",
           "minimum": 1,
           "node_settable": true,
-          "default": [{"$expression": "facts.cpu.count"}, 12],
+          "default": [{"$expression": "facts.cpu.count"}, [12, 11]],
           "description": "How many",
           "at": [2, 9, 13]
         }
@@ -148,50 +148,50 @@ const GRAPH: &str = r##"{
           "kind": "package",
           "name": "nginx",
           "at": [3, 3, 10],
-          "timeout": [{"$text": "{{ attr.nginx.workers }}m"}, 5],
-          "retries": [{"count": 3, "delay": "5s"}, 4]
+          "timeout": [{"$text": "{{ attr.nginx.workers }}m"}, [5, 11]],
+          "retries": [{"count": 3, "delay": "5s"}, [4, 11]]
         },
         {
           "kind": "file",
           "name": "/etc/nginx/nginx.conf",
           "at": [3, 6, 7],
-          "properties": {"mode": ["0644", 9]},
+          "properties": {"mode": ["0644", [9, 8]]},
           "content": {
             "template": {
               "path": "nginx.conf.j2",
-              "vars": {"list": [1, {"$expression": "attr.base.domain"}]},
-              "line": 7
+              "vars": {"list": [[1, {"$expression": "attr.base.domain"}], [8, 17]]},
+              "at": [7, 12]
             }
           },
-          "requires": [["package[nginx]", 10]],
+          "requires": [["package[nginx]", [10, 12]]],
           "notifies": [
-            {"action": "reload", "resource": "service[nginx]", "line": 11},
-            {"action": "restart", "resource": "service[nginx]", "timing": "immediate", "line": 11}
+            {"action": "reload", "resource": "service[nginx]", "at": [11, 24]},
+            {"action": "restart", "resource": "service[nginx]", "timing": "immediate", "at": [11, 57]}
           ]
         },
         {
           "kind": "file",
           "name": {"$text": "/etc/nginx/{{ each.key }}.conf"},
           "at": [3, 12, 7],
-          "content": {"file": {"path": {"$text": "{{ facts.os.family }}.conf"}, "line": 15}},
-          "for_each": [{"$expression": "attr.nginx.sites"}, 13],
-          "when": [{"$expression": "each.value.enabled"}, 14],
-          "not_if": [{"exists": "/x"}, 16],
-          "audit": [true, 17]
+          "content": {"file": {"path": {"$text": "{{ facts.os.family }}.conf"}, "at": [15, 10]}},
+          "for_each": [{"$expression": "attr.nginx.sites"}, [13, 12]],
+          "when": [{"$expression": "each.value.enabled"}, [14, 8]],
+          "not_if": [{"exists": "/x"}, [16, 10]],
+          "audit": [true, [17, 9]]
         },
         {
           "kind": "nginx_site",
           "name": "shop",
           "at": [3, 18, 13],
-          "properties": {"server_name": [{"$text": "shop.{{ attr.base.domain }}"}, 19]}
+          "properties": {"server_name": [{"$text": "shop.{{ attr.base.domain }}"}, [19, 15]]}
         },
         {
           "kind": "service",
           "name": "nginx",
           "at": [3, 20, 10],
-          "properties": {"enabled": [{"$expression": "facts.init == 'systemd'"}, 22], "running": [true, 21]},
-          "before": [["nginx_site[shop]", 24]],
-          "subscribes": [{"action": "restart", "resource": "package[nginx]", "line": 23}]
+          "properties": {"enabled": [{"$expression": "facts.init == 'systemd'"}, [22, 11]], "running": [true, [21, 11]]},
+          "before": [["nginx_site[shop]", [24, 11]]],
+          "subscribes": [{"action": "restart", "resource": "package[nginx]", "at": [23, 26]}]
         }
       ]
     }
@@ -205,7 +205,7 @@ const GRAPH: &str = r##"{
           "kind": "file",
           "name": {"$text": "/etc/sites/{{ name }}"},
           "at": [4, 4, 7],
-          "properties": {"content": [{"$expression": "param.server_name"}, 5]}
+          "properties": {"content": [{"$expression": "param.server_name"}, [5, 11]]}
         }
       ]
     }

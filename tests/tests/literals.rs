@@ -3,8 +3,9 @@
 
 use converge_kinds::registry;
 use converge_model::{ByName, Kinds, ResourceId, ResourceSpec, SourceSpan, TypeSchema, Value};
-use converge_policy::check;
-use converge_tests::scenario::repository;
+use converge_policy::{FileData, check};
+use converge_system::memory::MemoryMachine;
+use converge_tests::scenario::{Node, repository};
 
 /// A declaration with one thing wrong, where that is, and what is said about it.
 type Case = (&'static str, &'static str, &'static str);
@@ -131,4 +132,53 @@ fn the_compiler_refuses_what_the_kind_refuses() {
         }
     }
     assert!(wrong.is_empty(), "the kind takes {wrong:#?}");
+}
+
+/// What only a node can tell: a declaration, where it is wrong, and what is said about it.
+const BOUND: &[Case] = &[
+    ("[file.\"{{ 'etc' }}\"]", "1:7", "must begin with /"),
+    ("[file.\"/a\"]\nmode = \"{{ '0888' }}\"", "2:8", "not a mode"),
+    ("[file.\"/a\"]\ncontent = \"x\"\nowner   =   \"{{ facts.no_such }}\"", "3:13", "`facts.no_such` is undefined"),
+    ("[file.\"/a\"]\ncontent = \"\"\"\none\n{{ facts.no_such }}\"\"\"", "2:11", "`facts.no_such` is undefined"),
+    ("[file.\"/a\"]\nvalidate = [\"nginx\", \"{{ 'x' }}\"]", "2:12", "{path}"),
+    ("[directory.\"{{ '/etc' }}\"]\nmode = \"0755\"\npurge = true", "3:9", "the system itself"),
+    ("[package.x]\nhold = true\nensure = \"{{ 'absent' }}\"", "2:8", "takes away"),
+    ("[package.x]\nnames = \"{{ ['a b'] }}\"", "2:9", "not the name of a package"),
+    ("[service.a]\nrunning = \"{{ true }}\"\nmasked = true", "2:11", "masked"),
+    ("[service.a]\nrunning = \"{{ 'yes' }}\"", "2:11", "`true` or `false`"),
+    ("[user.a]\nuid = \"{{ 2 ** 40 }}\"", "2:7", "not within"),
+    ("[execute.x]\nwhen = \"1 + 1\"", "2:8", "true or false"),
+    ("[execute.\"{{ each.key }}\"]\nfor_each = \"'text'\"", "2:12", "a list or a map"),
+    ("[execute.x]\ntimeout = \"{{ 'soon' }}\"", "2:11", "not a duration"),
+    ("[execute.x]\nonly_if = { exists = \"{{ 'etc' }}\" }", "2:11", "must begin with /"),
+    ("[execute.x]\nrequires = [\n  \"execute[{{ 'y' }}]\",\n]", "3:3", "not declared on this node"),
+    ("[execute.x]\nnotifies = { run = \"execute[{{ 'y' }}]\" }", "2:20", "not declared on this node"),
+    ("[execute.x]\n[execute.y]\nbefore = \"execute[{{ 'x' }}]\"", "3:10", "wait for each other"),
+    ("[file.\"/{{ 'a' }}\"]\n[file.\"/a\"]\ncontent = \"x\"", "2:7", "declared twice"),
+    ("[file.\"/a\"]\ntemplate = \"{{ 'no' }}.j2\"", "2:12", "has no templates/no.j2"),
+    ("[file.\"/a\"]\nsource = \"{{ 'no' }}\"", "2:10", "has no files/no"),
+    ("[file.\"/a\"]\ntemplate = \"t.j2\"\n[file.\"/a\".vars]\nport = \"{{ facts.no_such }}\"", "4:8", "`vars.port`"),
+    // Line and column of the template.
+    ("[file.\"/a\"]\ntemplate = \"t.j2\"\nvars = { port = \"{{ [] }}\" }", "t.j2:2:11", "unsupported types"),
+];
+
+#[test]
+fn what_only_a_node_can_tell_is_told_with_line_and_column() {
+    let node = Node::new(MemoryMachine::debian());
+    let mut wrong = Vec::new();
+    for (declaration, place, part) in BOUND {
+        let mut files = repository(declaration);
+        let template = "# port\nport é {{ port + 1 }}\n";
+        files.files.insert("cookbooks/test/templates/t.j2".to_owned(), FileData::Bytes(template.into()));
+        assert_eq!(check(&files, registry()), [], "{declaration}");
+        let told: Vec<String> = match node.catalog(&files, "test") {
+            Ok(_) => Vec::new(),
+            Err(found) => found.iter().map(ToString::to_string).collect(),
+        };
+        let expected = if place.contains(".j2") { format!("{place}: ") } else { format!(".toml:{place}: ") };
+        if !matches!(&told[..], [one] if one.contains(&expected) && one.contains(part)) {
+            wrong.push(format!("{declaration}\n  should say {part:?} at {place}, and says {told:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }

@@ -8,7 +8,7 @@ use converge_model::{Diagnostic, Dynamic, Value, order, suggest};
 use serde::Serialize;
 
 use super::Checker;
-use crate::bind::place::{on_line, span};
+use crate::bind::place::span;
 use crate::expression::{Attributes, ExpressionError, Expressions, Names, Scope};
 
 /// Values that the store keeps for a single node, by cookbook and attribute.
@@ -206,7 +206,7 @@ fn collect<'g>(
             index.insert((&cookbook.name, name), pending.len());
             let candidates = declaration.default.iter().map(|default| Candidate {
                 level: LevelName::Default,
-                at: Some(on_line(declaration.at, default.1)),
+                at: Some(declaration.at.with_spot(default.1)),
                 value: CandidateValue::Published(&default.0),
             });
             pending.push(Pending { cookbook: &cookbook.name, name, declaration, candidates: candidates.collect() });

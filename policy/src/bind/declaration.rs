@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use converge_model::catalog::Retries;
-use converge_model::graph::{ContentSource, Declaration, Property};
+use converge_model::graph::{ContentSource, Declaration, Property, Spot};
+use converge_model::schema::Known;
 use converge_model::{
     ByName, Diagnostic, Dynamic, Guard, KindSchema, PropertyType, ResourceId, SourceSpan, Span, Value,
 };
 
 use super::content::{file_blob, template_blob};
 use super::draft::{Findings, Link, Role};
-use super::place::line_span;
+use super::place::span;
 use super::values::{Frame, Values};
 use crate::common::{read_condition, read_retries};
 use crate::expression::ExpressionError;
@@ -43,11 +44,11 @@ pub(super) struct Reader<'a, 'v, 'g> {
 
 impl<'g> Reader<'_, '_, 'g> {
     /// Reports what is wrong with the property `name`.
-    pub(super) fn wrong(&mut self, name: &str, problem: &str, secret: bool, line: u32) {
+    pub(super) fn wrong(&mut self, name: &str, problem: &str, secret: bool, at: Spot) {
         self.failed = true;
         let problem = if secret { "the value, which is secret, is not what it takes" } else { problem };
         let message = format!("`{name}` of {}: {problem}", self.id);
-        self.findings.push(self.values.finding(message, self.declaration, line, self.frame));
+        self.findings.push(self.values.finding(message, self.declaration, at, self.frame));
     }
 
     /// The value of what is written for `name`, and whether it is secret.
@@ -55,7 +56,7 @@ impl<'g> Reader<'_, '_, 'g> {
         &mut self,
         name: impl std::fmt::Display,
         dynamic: &'g Dynamic,
-        line: u32,
+        at: Spot,
     ) -> Option<(Value, bool)> {
         match self.values.evaluate(dynamic, self.frame) {
             Ok(found) => Some(found),
@@ -63,7 +64,7 @@ impl<'g> Reader<'_, '_, 'g> {
                 self.failed = true;
                 if let Some((error, secret)) = reason {
                     let message = format!("`{name}` of {}: {}", self.id, error.shown(secret));
-                    let mut finding = self.values.finding(message, self.declaration, line, self.frame);
+                    let mut finding = self.values.finding(message, self.declaration, at, self.frame);
                     finding.help = error.help;
                     self.findings.push(finding);
                 }
@@ -80,15 +81,15 @@ impl<'g> Reader<'_, '_, 'g> {
         secrets: &mut BTreeSet<String>,
         read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
-        let Property(dynamic, line) = property?;
-        let (value, secret) = self.evaluate(name, dynamic, *line)?;
+        let Property(dynamic, at) = property?;
+        let (value, secret) = self.evaluate(name, dynamic, *at)?;
         if value == Value::Null {
             return None;
         }
         if secret {
             secrets.insert(name.to_owned());
         }
-        read(&value).map_err(|problem| self.wrong(name, &problem, secret, *line)).ok()
+        read(&value).map_err(|problem| self.wrong(name, &problem, secret, *at)).ok()
     }
 
     /// What is common to all kinds, on top of what the resource inherits.
@@ -120,10 +121,10 @@ impl<'g> Reader<'_, '_, 'g> {
         let declaration = self.declaration;
         let count = declaration.properties.len() + usize::from(declaration.content.is_some());
         let mut properties = ByName::with_capacity(count);
-        for (name, Property(dynamic, line)) in &declaration.properties {
+        for (name, Property(dynamic, at)) in &declaration.properties {
             if let Dynamic::Literal(value) = dynamic {
                 properties.insert(name.clone(), value.clone());
-            } else if let Some((value, secret)) = self.own_property(schema, name, dynamic, *line) {
+            } else if let Some((value, secret)) = self.own_property(schema, name, dynamic, *at) {
                 if secret {
                     secrets.insert(name.clone());
                 }
@@ -138,7 +139,31 @@ impl<'g> Reader<'_, '_, 'g> {
             }
             properties.insert(property.name.to_owned(), value);
         }
+        if !self.failed && !self.is_literal() {
+            self.report_broken_rules(schema, &properties, secrets);
+        }
         properties
+    }
+
+    /// Whether nothing that a rule of the kind reads was evaluated: the rules were asked when the graph was made.
+    fn is_literal(&self) -> bool {
+        let declaration = self.declaration;
+        declaration.name.literal().is_some() && declaration.properties.values().all(|own| own.0.literal().is_some())
+    }
+
+    fn report_broken_rules(&mut self, schema: &KindSchema, properties: &ByName<Value>, secrets: &BTreeSet<String>) {
+        let known = |name: &str| properties.get(name).map_or(Known::Absent, Known::Value);
+        for broken in (schema.judge)(Some(self.id.name()), &known) {
+            self.failed = true;
+            let declaration = self.declaration;
+            let secret = broken.properties.iter().any(|name| secrets.contains(*name));
+            let problem =
+                if secret { "its properties, of which some are secret, do not fit together" } else { &broken.problem };
+            let written = broken.properties.iter().find_map(|name| declaration.properties.get(name));
+            let at = written.map_or(declaration.at.spot(), |Property(_, at)| *at);
+            let message = format!("{}: {problem}", self.id);
+            self.findings.push(self.values.finding(message, declaration, at, self.frame));
+        }
     }
 
     fn own_property(
@@ -146,21 +171,21 @@ impl<'g> Reader<'_, '_, 'g> {
         schema: &KindSchema,
         name: &str,
         dynamic: &'g Dynamic,
-        line: u32,
+        at: Spot,
     ) -> Option<(Value, bool)> {
-        let (value, secret) = self.evaluate(name, dynamic, line)?;
+        let (value, secret) = self.evaluate(name, dynamic, at)?;
         let Some(property) = schema.property(name) else {
             self.wrong(
                 name,
                 "this agent knows no such property; it may be older than what published the policy",
                 false,
-                line,
+                at,
             );
             return None;
         };
         if value == Value::Null {
             if property.required {
-                self.wrong(name, "it comes to none, and is required", false, line);
+                self.wrong(name, "it comes to none, and is required", false, at);
             }
             return None;
         }
@@ -171,7 +196,7 @@ impl<'g> Reader<'_, '_, 'g> {
                 if !matches!(value, Value::String(_)) && (property.check)(&as_text).is_ok() {
                     problem.push_str("; `… | string` makes text of it");
                 }
-                self.wrong(name, &problem, secret, line);
+                self.wrong(name, &problem, secret, at);
                 None
             }
         }
@@ -181,22 +206,22 @@ impl<'g> Reader<'_, '_, 'g> {
         let graph = self.values.graph;
         let cookbook = graph.cookbooks.get(self.frame.cookbook).map_or("", |cookbook| cookbook.name.as_str());
         match source {
-            ContentSource::File { path, line } => {
-                let (path, secret) = self.path("source", path, *line)?;
+            ContentSource::File { path, at } => {
+                let (path, secret) = self.path("source", path, *at)?;
                 match file_blob(graph, cookbook, &path) {
                     Some(blob) => Some((Value::Blob(blob), secret)),
                     None => {
                         let problem = format!("cookbook {cookbook} has no files/{path}");
-                        self.wrong("source", &problem, false, *line);
+                        self.wrong("source", &problem, false, *at);
                         None
                     }
                 }
             }
-            ContentSource::Template { path, vars, line } => {
-                let (path, secret_path) = self.path("template", path, *line)?;
+            ContentSource::Template { path, vars, at } => {
+                let (path, secret_path) = self.path("template", path, *at)?;
                 let Some(blob) = template_blob(graph, cookbook, &path) else {
                     let problem = format!("cookbook {cookbook} has no templates/{path}");
-                    self.wrong("template", &problem, false, *line);
+                    self.wrong("template", &problem, false, *at);
                     return None;
                 };
                 let text = match self.values.templates.source(blob.digest) {
@@ -206,12 +231,12 @@ impl<'g> Reader<'_, '_, 'g> {
                             "template",
                             &format!("templates/{path} of cookbook {cookbook}: {problem}"),
                             false,
-                            *line,
+                            *at,
                         );
                         return None;
                     }
                 };
-                let (vars, secret_vars) = self.vars(vars, *line)?;
+                let (vars, secret_vars) = self.vars(vars)?;
                 let secret = secret_path || secret_vars || self.values.is_template_secret(text, self.frame);
                 let scope = self.frame.scope.with_vars(&vars);
                 match self.values.expressions.render_blob(blob.digest, text, &scope) {
@@ -220,7 +245,7 @@ impl<'g> Reader<'_, '_, 'g> {
                         self.failed = true;
                         if !self.values.template_uses_failed(text) {
                             let file = format!("cookbooks/{cookbook}/templates/{path}");
-                            self.template_failed(file, text, error, secret, *line);
+                            self.template_failed(file, text, error, secret, *at);
                         }
                         None
                     }
@@ -229,32 +254,32 @@ impl<'g> Reader<'_, '_, 'g> {
         }
     }
 
-    fn path(&mut self, name: &str, path: &'g Dynamic, line: u32) -> Option<(String, bool)> {
-        match self.evaluate(name, path, line)? {
+    fn path(&mut self, name: &str, path: &'g Dynamic, at: Spot) -> Option<(String, bool)> {
+        match self.evaluate(name, path, at)? {
             (Value::String(path), secret) => Some((path, secret)),
             (other, secret) => {
-                self.wrong(name, &format!("expected a path, found the {} {other}", other.type_name()), secret, line);
+                self.wrong(name, &format!("expected a path, found the {} {other}", other.type_name()), secret, at);
                 None
             }
         }
     }
 
-    fn vars(&mut self, vars: &'g BTreeMap<String, Dynamic>, line: u32) -> Option<(BTreeMap<String, Value>, bool)> {
+    fn vars(&mut self, vars: &'g BTreeMap<String, Property>) -> Option<(BTreeMap<String, Value>, bool)> {
         let mut evaluated = BTreeMap::new();
         let mut any_secret = false;
-        for (name, dynamic) in vars {
-            let (value, secret) = self.evaluate(format_args!("vars.{name}"), dynamic, line)?;
+        for (name, Property(dynamic, at)) in vars {
+            let (value, secret) = self.evaluate(format_args!("vars.{name}"), dynamic, *at)?;
             any_secret |= secret;
             evaluated.insert(name.clone(), value);
         }
         Some((evaluated, any_secret))
     }
 
-    fn template_failed(&mut self, file: String, text: &str, error: ExpressionError, secret: bool, line: u32) {
+    fn template_failed(&mut self, file: String, text: &str, error: ExpressionError, secret: bool, at: Spot) {
         let range = error.range.clone().unwrap_or(0..0);
         let before = text.get(..range.start).unwrap_or_default();
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        let span = SourceSpan {
+        let failed = SourceSpan {
             file,
             line: error.line,
             column: u32::try_from(column).unwrap_or(u32::MAX),
@@ -262,8 +287,8 @@ impl<'g> Reader<'_, '_, 'g> {
             end: range.end,
         };
         let message = format!("the template of {}: {}", self.id, error.shown(secret));
-        let used = line_span(self.values.graph, self.declaration.at, line);
-        let finding = Diagnostic { help: error.help, ..Diagnostic::error(message, Some(span)) };
+        let used = span(self.values.graph, self.declaration.at.with_spot(at));
+        let finding = Diagnostic { help: error.help, ..Diagnostic::error(message, Some(failed)) };
         let finding = finding.with_related(used, "the template is used here");
         self.findings.push(self.values.with_path(finding, self.frame));
     }
@@ -272,34 +297,34 @@ impl<'g> Reader<'_, '_, 'g> {
     pub(super) fn links(&mut self) -> Vec<Link> {
         let declaration = self.declaration;
         let mut links = Vec::new();
-        for Property(dynamic, line) in &declaration.requires {
-            links.extend(self.link(Role::Requires, dynamic, *line));
+        for Property(dynamic, at) in &declaration.requires {
+            links.extend(self.link(Role::Requires, dynamic, *at));
         }
-        for Property(dynamic, line) in &declaration.before {
-            links.extend(self.link(Role::Before, dynamic, *line));
+        for Property(dynamic, at) in &declaration.before {
+            links.extend(self.link(Role::Before, dynamic, *at));
         }
         for other in &declaration.notifies {
             let role = Role::Notifies(other.action.clone(), other.timing);
-            links.extend(self.link(role, &other.resource, other.line));
+            links.extend(self.link(role, &other.resource, other.at));
         }
         for other in &declaration.subscribes {
             let role = Role::Subscribes(other.action.clone(), other.timing);
-            links.extend(self.link(role, &other.resource, other.line));
+            links.extend(self.link(role, &other.resource, other.at));
         }
         links
     }
 
-    fn link(&mut self, role: Role, dynamic: &'g Dynamic, line: u32) -> Option<Link> {
+    fn link(&mut self, role: Role, dynamic: &'g Dynamic, at: Spot) -> Option<Link> {
         let name = role.property();
-        let (value, secret) = self.evaluate(name, dynamic, line)?;
+        let (value, secret) = self.evaluate(name, dynamic, at)?;
         let parsed = match &value {
             Value::String(text) => text.parse::<ResourceId>(),
             other => Err(format!("expected a resource such as `service[nginx]`, found the {}", other.type_name())),
         };
         match parsed {
-            Ok(target) => Some(Link { role, target, line }),
+            Ok(target) => Some(Link { role, target, at }),
             Err(problem) => {
-                self.wrong(name, &problem, secret, line);
+                self.wrong(name, &problem, secret, at);
                 None
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use converge_model::graph::Declaration;
+use converge_model::graph::{Declaration, Spot};
 use converge_model::{CatalogResource, Diagnostic, ResourceId, Timing, Value};
 
 use super::DeclarationIndex;
@@ -46,8 +46,8 @@ pub(super) struct Link {
     pub(super) role: Role,
     /// The other resource.
     pub(super) target: ResourceId,
-    /// The line it is written on, in the file of the declaration.
-    pub(super) line: u32,
+    /// Where it is written, in the file of the declaration.
+    pub(super) at: Spot,
 }
 
 /// Which property names another resource.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
-use converge_model::graph::{CustomKind, Declaration, Property};
+use converge_model::graph::{CustomKind, Declaration, Property, Spot};
 use converge_model::{AbsPath, ByName, CatalogResource, Diagnostic, Dynamic, KindSchema, Origin, ResourceId, Value};
 
 use super::declaration::{Common, Reader};
@@ -94,12 +94,12 @@ impl<'a, 'g> Expander<'a, 'g> {
     fn for_each(
         &mut self,
         declaration: &'g Declaration,
-        Property(dynamic, line): &'g Property,
+        Property(dynamic, at): &'g Property,
         index: DeclarationIndex,
         frame: &Frame,
         units: &mut Vec<Unit>,
     ) {
-        let Some((value, secret)) = self.evaluate("for_each", dynamic, declaration, *line, frame) else { return };
+        let Some((value, secret)) = self.evaluate("for_each", dynamic, declaration, *at, frame) else { return };
         let mut turn = |this: &mut Self, number: usize, key: &Value, value: &Value| {
             let scope = frame.scope.with_each(key, value, number);
             let frame = Frame { scope, secret_each: secret, ..frame.clone() };
@@ -122,7 +122,7 @@ impl<'a, 'g> Expander<'a, 'g> {
                     declaration.kind,
                     other.type_name()
                 );
-                self.part.findings.push(self.values.finding(problem, declaration, *line, frame));
+                self.part.findings.push(self.values.finding(problem, declaration, *at, frame));
             }
         }
     }
@@ -133,7 +133,7 @@ impl<'a, 'g> Expander<'a, 'g> {
         name: &str,
         dynamic: &'g Dynamic,
         declaration: &Declaration,
-        line: u32,
+        at: Spot,
         frame: &Frame,
     ) -> Option<(Value, bool)> {
         match self.values.evaluate(dynamic, frame) {
@@ -141,7 +141,7 @@ impl<'a, 'g> Expander<'a, 'g> {
             Err(None) => None,
             Err(Some((error, secret))) => {
                 let message = format!("`{name}` of a {}: {}", declaration.kind, error.shown(secret));
-                let finding = self.values.finding(message, declaration, line, frame);
+                let finding = self.values.finding(message, declaration, at, frame);
                 self.part.findings.push(Diagnostic { help: error.help, ..finding });
                 None
             }
@@ -152,7 +152,7 @@ impl<'a, 'g> Expander<'a, 'g> {
         if self.shared.made.load(Ordering::Relaxed) >= MOST_RESOURCES {
             if !std::mem::replace(&mut self.part.too_many, true) {
                 let message = format!("there are more than {MOST_RESOURCES} resources");
-                self.part.findings.push(self.values.finding(message, declaration, declaration.at.line, frame));
+                self.part.findings.push(self.values.finding(message, declaration, declaration.at.spot(), frame));
             }
             return None;
         }
@@ -184,7 +184,7 @@ impl<'a, 'g> Expander<'a, 'g> {
             return Some(KindOf::Custom(at, kind));
         }
         let message = format!("this agent knows no kind `{name}`");
-        let finding = self.values.finding(message, declaration, declaration.at.line, frame);
+        let finding = self.values.finding(message, declaration, declaration.at.spot(), frame);
         self.part
             .findings
             .push(finding.with_help("it may be older than what published the policy: upgrade converge on the node"));
@@ -193,8 +193,8 @@ impl<'a, 'g> Expander<'a, 'g> {
 
     /// Why the resource is skipped, if `when` says no; nothing at all where that could not be told.
     fn skipped(&mut self, declaration: &'g Declaration, frame: &Frame) -> Option<Option<String>> {
-        let Some(Property(dynamic, line)) = declaration.when.as_deref() else { return Some(None) };
-        match self.evaluate("when", dynamic, declaration, *line, frame)? {
+        let Some(Property(dynamic, at)) = declaration.when.as_deref() else { return Some(None) };
+        match self.evaluate("when", dynamic, declaration, *at, frame)? {
             (Value::Boolean(true), _) => Some(None),
             (Value::Boolean(false), _) => Some(Some(match dynamic {
                 Dynamic::Expression(source) => format!("`when` does not hold: {source}"),
@@ -206,7 +206,7 @@ impl<'a, 'g> Expander<'a, 'g> {
                     declaration.kind,
                     other.type_name()
                 );
-                let finding = self.values.finding(message, declaration, *line, frame);
+                let finding = self.values.finding(message, declaration, *at, frame);
                 self.part.findings.push(finding.with_help("compare it with something, or write `… | bool`"));
                 None
             }
@@ -214,10 +214,10 @@ impl<'a, 'g> Expander<'a, 'g> {
     }
 
     fn id(&mut self, declaration: &'g Declaration, kind: &KindOf<'_>, frame: &Frame) -> Option<ResourceId> {
-        let line = declaration.at.line;
+        let at = declaration.at.spot();
         let name = match declaration.name.as_str() {
             Some(name) => Cow::Borrowed(name),
-            None => Cow::Owned(self.name(declaration, line, frame)?),
+            None => Cow::Owned(self.name(declaration, at, frame)?),
         };
         let checked = match kind {
             // A literal name was checked when the graph was made.
@@ -226,12 +226,12 @@ impl<'a, 'g> Expander<'a, 'g> {
         };
         let is_path = matches!(kind, KindOf::BuiltIn(schema) if schema.names.is_path);
         let id = checked.and_then(|()| ResourceId::new(&declaration.kind, &clean(&name, is_path)));
-        id.map_err(|problem| self.part.findings.push(self.values.finding(problem, declaration, line, frame))).ok()
+        id.map_err(|problem| self.part.findings.push(self.values.finding(problem, declaration, at, frame))).ok()
     }
 
     /// A name that is not literal.
-    fn name(&mut self, declaration: &'g Declaration, line: u32, frame: &Frame) -> Option<String> {
-        let message = match self.evaluate("name", &declaration.name, declaration, line, frame)? {
+    fn name(&mut self, declaration: &'g Declaration, at: Spot, frame: &Frame) -> Option<String> {
+        let message = match self.evaluate("name", &declaration.name, declaration, at, frame)? {
             (Value::String(name), false) => return Some(name),
             (Value::String(_), true) => {
                 format!("the name of a {} uses a secret, and names are shown", declaration.kind)
@@ -240,7 +240,7 @@ impl<'a, 'g> Expander<'a, 'g> {
                 format!("the name of a {} must be text; this is of type {}", declaration.kind, other.type_name())
             }
         };
-        self.part.findings.push(self.values.finding(message, declaration, line, frame));
+        self.part.findings.push(self.values.finding(message, declaration, at, frame));
         None
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use converge_model::graph::Declaration;
+use converge_model::graph::{Declaration, Spot};
 use converge_model::{
     CatalogResource, Diagnostic, Graph, KindSchema, Kinds, Notify, ResourceId, Timing, order, suggest,
 };
@@ -12,7 +12,7 @@ use super::DeclarationIndex;
 use super::draft::{Draft, Findings, Group, Link, Role, Unit};
 use super::duplicates::{check_groups, representatives};
 use super::expand::clean;
-use super::place::{line_span, span};
+use super::place::span;
 use super::sequence::Sequencer;
 
 /// One resource that must come before another.
@@ -21,8 +21,8 @@ pub(super) struct Edge {
     pub(super) before: usize,
     pub(super) after: usize,
     pub(super) why: Why,
-    /// The line that says so, in the file of the declaration that `why` names.
-    pub(super) line: u32,
+    /// Where that is said, in the file of the declaration that `why` names; nowhere where the order of writing says it.
+    pub(super) at: Option<Spot>,
 }
 
 /// Why one resource comes before another.
@@ -174,7 +174,7 @@ pub(super) fn link<'g>(
 impl<'a> Linker<'a, '_> {
     /// Follows one name from the resources `from`, which are all that `id` consists of.
     fn link(&mut self, from: &[usize], is_whole: bool, id: &ResourceId, declaration: &Declaration, link: &'a Link) {
-        let place = line_span(self.graph, declaration.at, link.line);
+        let place = span(self.graph, declaration.at.with_spot(link.at));
         let cleaned = self.clean(&link.target);
         let Some((targets, whole)) = self.targets.find(cleaned.as_ref().unwrap_or(&link.target)) else {
             let missing = format!("{id} {} {}, which is not declared on this node", verb(&link.role), link.target);
@@ -184,8 +184,8 @@ impl<'a> Linker<'a, '_> {
             return;
         };
         match &link.role {
-            Role::Requires => self.edges(&targets, from, Why::Requires, link.line),
-            Role::Before => self.edges(from, &targets, Why::Before, link.line),
+            Role::Requires => self.edges(&targets, from, Why::Requires, link.at),
+            Role::Before => self.edges(from, &targets, Why::Before, link.at),
             Role::Notifies(action, timing) => {
                 let able: Vec<usize> = targets.iter().copied().filter(|&at| self.can(at, action)).collect();
                 if able.is_empty() && !targets.is_empty() {
@@ -199,7 +199,7 @@ impl<'a> Linker<'a, '_> {
                     self.cannot(id, is_whole, from, action, place);
                 }
                 self.notify(&targets, &able, action, *timing);
-                self.edges(&targets, &able, Why::Subscribes, link.line);
+                self.edges(&targets, &able, Why::Subscribes, link.at);
             }
         }
     }
@@ -226,11 +226,11 @@ impl<'a> Linker<'a, '_> {
         }
     }
 
-    fn edges(&mut self, before: &[usize], after: &[usize], why: Why, line: u32) {
+    fn edges(&mut self, before: &[usize], after: &[usize], why: Why, at: Spot) {
         for &after in after {
             // What a skipped resource would do does not count.
             let real = before.iter().filter(|&&before| self.drafts[before].resource.skipped.is_none());
-            real.for_each(|&before| self.edges.add(Edge { before, after, why, line }));
+            real.for_each(|&before| self.edges.add(Edge { before, after, why, at: Some(at) }));
         }
     }
 
@@ -339,7 +339,7 @@ fn cyclic(graph: &Graph, drafts: &[Draft<'_>], edges: &[Edge], cycle: &[usize]) 
             Why::Subscribes => (after, "it says `subscribes`"),
         };
         let declared = drafts[at].declaration.at;
-        let place = if edge.line == 0 { span(graph, declared) } else { line_span(graph, declared, edge.line) };
+        let place = span(graph, edge.at.map_or(declared, |at| declared.with_spot(at)));
         let note = format!("{} comes after {}: {reason}", id(after), id(before));
         match &finding.span {
             None => finding = Diagnostic { span: Some(place), label: note, ..finding },

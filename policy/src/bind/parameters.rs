@@ -7,7 +7,7 @@ use converge_model::graph::{AttributeDeclaration, CustomKind, Declaration, Posit
 use converge_model::{Diagnostic, Dynamic, ResourceId, Value, suggest};
 
 use super::draft::Findings;
-use super::place::line_span;
+use super::place::span;
 use super::values::{Frame, Values};
 use crate::attribute::Checker;
 
@@ -36,8 +36,8 @@ impl<'g> ParameterReader<'_, '_, 'g> {
         let mut parameters = Parameters::default();
         let mut good = self.all_are_known(kind, frame);
         for (name, parameter) in &kind.parameters {
-            if let Some(Property(dynamic, line)) = self.declaration.properties.get(name) {
-                good &= self.set(&mut parameters, name, parameter, dynamic, (self.declaration.at, *line), frame);
+            if let Some(Property(dynamic, at)) = self.declaration.properties.get(name) {
+                good &= self.set(&mut parameters, name, parameter, dynamic, self.declaration.at.with_spot(*at), frame);
             }
         }
         let inner = Frame {
@@ -49,12 +49,11 @@ impl<'g> ParameterReader<'_, '_, 'g> {
         let given = &self.declaration.properties;
         for (name, parameter) in kind.parameters.iter().filter(|(name, _)| !given.contains_key(name)) {
             match &parameter.default {
-                Some(Property(dynamic, line)) => {
-                    good &= self.set(&mut parameters, name, parameter, dynamic, (parameter.at, *line), &inner);
+                Some(Property(dynamic, at)) => {
+                    good &= self.set(&mut parameters, name, parameter, dynamic, parameter.at.with_spot(*at), &inner);
                 }
                 None if parameter.required => {
-                    let place = (self.declaration.at, self.declaration.at.line);
-                    good = self.report(format!("{} needs `{name}`", self.id), place, frame);
+                    good = self.report(format!("{} needs `{name}`", self.id), self.declaration.at, frame);
                 }
                 None => {}
             }
@@ -64,18 +63,18 @@ impl<'g> ParameterReader<'_, '_, 'g> {
 
     fn all_are_known(&mut self, kind: &CustomKind, frame: &Frame) -> bool {
         let unknown = self.declaration.properties.iter().find(|(name, _)| !kind.parameters.contains_key(*name));
-        let Some((name, Property(_, line))) = unknown else { return true };
+        let Some((name, Property(_, at))) = unknown else { return true };
         let near = suggest::nearest(name, kind.parameters.keys().map(String::as_str));
         let message = format!("a {} takes no `{name}`", self.declaration.kind);
-        let mut finding = self.values.finding(message, self.declaration, *line, frame);
+        let mut finding = self.values.finding(message, self.declaration, *at, frame);
         finding.help = near.map(|near| format!("did you mean `{near}`?"));
         self.findings.push(finding);
         false
     }
 
-    /// Reports what is wrong at a line of the file of a position; false, for what follows.
-    fn report(&mut self, message: String, (at, line): (Position, u32), frame: &Frame) -> bool {
-        let finding = Diagnostic::error(message, Some(line_span(self.values.graph, at, line)));
+    /// Reports what is wrong at a position; false, for what follows.
+    fn report(&mut self, message: String, at: Position, frame: &Frame) -> bool {
+        let finding = Diagnostic::error(message, Some(span(self.values.graph, at)));
         self.findings.push(self.values.with_path(finding, frame));
         false
     }
@@ -86,7 +85,7 @@ impl<'g> ParameterReader<'_, '_, 'g> {
         name: &str,
         parameter: &AttributeDeclaration,
         dynamic: &'g Dynamic,
-        place: (Position, u32),
+        place: Position,
         frame: &Frame,
     ) -> bool {
         let (value, secret) = match self.values.evaluate(dynamic, frame) {
@@ -94,7 +93,7 @@ impl<'g> ParameterReader<'_, '_, 'g> {
             Err(None) => return false,
             Err(Some((error, secret))) => {
                 let message = format!("`{name}` of {}: {}", self.id, error.shown(secret || parameter.secret));
-                let mut finding = Diagnostic::error(message, Some(line_span(self.values.graph, place.0, place.1)));
+                let mut finding = Diagnostic::error(message, Some(span(self.values.graph, place)));
                 finding.help = error.help;
                 self.findings.push(self.values.with_path(finding, frame));
                 return false;

@@ -69,7 +69,7 @@ impl<'a> Sequencer<'a> {
             }
             return;
         }
-        waits.drain(..).for_each(|before| self.edges.add(Edge { before, after: at, why, line: 0 }));
+        waits.drain(..).for_each(|before| self.edges.add(Edge { before, after: at, why, at: None }));
         waits.push(at);
     }
 }

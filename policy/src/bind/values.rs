@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use converge_model::graph::{Declaration, Position};
+use converge_model::graph::{Declaration, Position, Spot};
 use converge_model::{Diagnostic, Dynamic, Graph, ResourceId, Value};
 
 use super::Owner;
 use super::content::Templates;
 use super::declaration::Common;
-use super::place::{line_span, span};
+use super::place::span;
 use crate::attribute::ResolvedAttributes;
 use crate::expression::{ExpressionError, Expressions, Names, Scope};
 
@@ -93,9 +93,9 @@ impl<'a, 'g> Values<'a, 'g> {
         self.attributes.reveals(names) || (frame.secret_each && each()) || parameters()
     }
 
-    /// An error about a line of a declaration, with the resources of custom kinds that led there.
-    pub(super) fn finding(&self, message: String, declaration: &Declaration, line: u32, frame: &Frame) -> Diagnostic {
-        self.with_path(Diagnostic::error(message, Some(line_span(self.graph, declaration.at, line))), frame)
+    /// An error about a place in a declaration, with the resources of custom kinds that led there.
+    pub(super) fn finding(&self, message: String, declaration: &Declaration, at: Spot, frame: &Frame) -> Diagnostic {
+        self.with_path(Diagnostic::error(message, Some(span(self.graph, declaration.at.with_spot(at)))), frame)
     }
 
     /// The same finding, with the resources of custom kinds that led to its place.

@@ -219,7 +219,7 @@ pub(crate) fn read_defaults(
 ) -> BTreeMap<String, Property> {
     let read = |(name, node): &(&str, Node<'_>)| {
         let value = value_for(declared.get(*name)?, *node, scope, findings)?;
-        Some(((*name).to_owned(), Property(value, findings.sources.line(node.place))))
+        Some(((*name).to_owned(), Property(value, findings.sources.spot(node.place))))
     };
     defaults.iter().filter_map(read).collect()
 }

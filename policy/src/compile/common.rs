@@ -30,8 +30,8 @@ pub(crate) fn common_property(
             declared.declaration.subscribes = notifications(field, Role::Subscribes, scope, declared, findings);
         }
         _ => {
-            let line = findings.sources.line(field.key_place);
-            let value = scalar(field, kind, scope, findings).map(|value| Box::new(Property(value, line)));
+            let at = findings.sources.spot(field.node.place);
+            let value = scalar(field, kind, scope, findings).map(|value| Box::new(Property(value, at)));
             let declaration = &mut declared.declaration;
             match field.key {
                 "when" => declaration.when = value,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use converge_model::graph::ContentSource;
+use converge_model::graph::{ContentSource, Property};
 use converge_model::{Dynamic, suggest};
 
 use super::attributes::is_identifier;
@@ -43,7 +43,7 @@ pub(crate) fn content_source(
         (Some(template), _) => template_source(template, vars, context, scope, findings),
         (None, Some(source)) => {
             let path = path(source, "files", context, scope, findings)?;
-            Some(ContentSource::File { path, line: findings.sources.line(source.key_place) })
+            Some(ContentSource::File { path, at: findings.sources.spot(source.node.place) })
         }
         (None, None) => None,
     }
@@ -61,10 +61,10 @@ fn template_source(
     if let Some(literal) = path.as_str() {
         check_names(literal, field.node.place, &vars, context, scope, findings);
     }
-    Some(ContentSource::Template { path, vars, line: findings.sources.line(field.key_place) })
+    Some(ContentSource::Template { path, vars, at: findings.sources.spot(field.node.place) })
 }
 
-fn read_vars(field: Field<'_>, scope: &Scope<'_>, findings: &mut Findings<'_>) -> Option<BTreeMap<String, Dynamic>> {
+fn read_vars(field: Field<'_>, scope: &Scope<'_>, findings: &mut Findings<'_>) -> Option<BTreeMap<String, Property>> {
     let fields = field.node.table("`vars`", findings)?;
     for (name, place) in fields.keys() {
         if RESERVED.contains(&name) {
@@ -77,7 +77,13 @@ fn read_vars(field: Field<'_>, scope: &Scope<'_>, findings: &mut Findings<'_>) -
                 .help("use letters, digits and _, a letter first");
         }
     }
-    dynamic_map(fields, scope, findings)
+    let places: BTreeMap<&str, Place> = fields.nodes().map(|field| (field.key, field.node.place)).collect();
+    let values = dynamic_map(fields, scope, findings)?;
+    let with_place = |(name, value): (String, Dynamic)| {
+        let at = places.get(name.as_str()).map(|place| findings.sources.spot(*place)).unwrap_or_default();
+        (name, Property(value, at))
+    };
+    Some(values.into_iter().map(with_place).collect())
 }
 
 /// The path of a template or file of the cookbook; a literal one must be there.
@@ -118,7 +124,7 @@ fn path(
 fn check_names(
     path: &str,
     used: Place,
-    vars: &BTreeMap<String, Dynamic>,
+    vars: &BTreeMap<String, Property>,
     context: &Context<'_>,
     scope: &Scope<'_>,
     findings: &mut Findings<'_>,

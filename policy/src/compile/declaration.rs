@@ -160,8 +160,8 @@ impl<'a> Reader<'a> {
             declared.inline = Some((blob, text.as_bytes().to_vec()));
             value = Dynamic::Literal(Value::Blob(blob));
         }
-        let line = findings.sources.line(field.key_place);
-        declared.declaration.properties.insert(field.key.to_owned(), Property(value, line));
+        let at = findings.sources.spot(field.node.place);
+        declared.declaration.properties.insert(field.key.to_owned(), Property(value, at));
     }
 
     fn long_content<'v>(&self, key: &str, value: &'v Dynamic) -> Option<&'v str> {

@@ -329,6 +329,6 @@ fn difference(one: &Declaration, other: &Declaration) -> Option<String> {
 fn without_places(declaration: &Declaration) -> Declaration {
     let mut bare = declaration.clone();
     bare.at = Default::default();
-    bare.each_line(|line| *line = 0);
+    bare.each_spot(|spot| *spot = Default::default());
     bare
 }

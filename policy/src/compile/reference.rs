@@ -56,7 +56,7 @@ pub(crate) fn references(
     let mut list = Vec::new();
     for node in one_or_many(field.node) {
         if let Some(value) = reference(node, &format!("`{}`", field.key), role.clone(), scope, declared, findings) {
-            list.push(Property(value, findings.sources.line(node.place)));
+            list.push(Property(value, findings.sources.spot(node.place)));
         }
     }
     list
@@ -101,8 +101,8 @@ pub(crate) fn notifications(
                 let role = role(action.key.to_owned());
                 let subject = format!("`{}`", action.key);
                 let Some(resource) = reference(node, &subject, role, scope, declared, findings) else { continue };
-                let line = findings.sources.line(node.place);
-                list.push(Notification { action: action.key.to_owned(), resource, timing, line });
+                let at = findings.sources.spot(node.place);
+                list.push(Notification { action: action.key.to_owned(), resource, timing, at });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use converge_model::graph::Position;
+use converge_model::graph::{Position, Spot};
 use converge_model::{Diagnostic, Severity, SourceSpan};
 
 use crate::repository::{FileData, Repository};
@@ -110,9 +110,9 @@ impl Sources {
         Position { source: place.file, line, column }
     }
 
-    /// The line of a place.
-    pub(crate) fn line(&self, place: Place) -> u32 {
-        self.position(place).line
+    /// The place within its file, as a graph has it.
+    pub(crate) fn spot(&self, place: Place) -> Spot {
+        self.position(place).spot()
     }
 
     /// The place as a diagnostic has it.

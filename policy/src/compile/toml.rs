@@ -157,6 +157,11 @@ impl<'t> Fields<'t> {
         self.left.iter().map(|field| (field.key, field.key_place))
     }
 
+    /// The entries that were not taken.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Field<'t>> {
+        self.left.iter()
+    }
+
     /// Takes the entry called `key`.
     pub(crate) fn take(&mut self, key: &str) -> Option<Field<'t>> {
         let index = self.left.iter().position(|field| field.key == key)?;

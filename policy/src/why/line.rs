@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use converge_model::graph::{ContentSource, Declaration, Position, Property, template_key};
+use converge_model::graph::{ContentSource, Declaration, Property, template_key};
 use converge_model::{BlobRef, Digest, Graph, Kinds, ResourceId, Result as SystemResult, Value};
 use serde::Serialize;
 
@@ -97,8 +97,8 @@ impl Follower<'_> {
     /// What is written in the recipe: the place where it begins.
     fn written(&self) -> (Vec<Place>, Vec<Use>) {
         match self.declaration.properties.get(self.property) {
-            Some(Property(dynamic, line)) => {
-                let at = place(self.tracer.graph, Position { line: *line, ..self.declaration.at });
+            Some(Property(dynamic, at)) => {
+                let at = place(self.tracer.graph, self.declaration.at.with_spot(*at));
                 (vec![at], self.tracer.uses(dynamic, self.declaration))
             }
             None => (vec![place(self.tracer.graph, self.declaration.at)], Vec::new()),
@@ -186,7 +186,7 @@ impl Follower<'_> {
         if let Some(ContentSource::Template { vars, .. }) = self.declaration.content.as_deref() {
             let used = |name: &str| here.iter().any(|found| found.path.first().is_some_and(|first| first == name));
             let given = vars.iter().filter(|(name, _)| used(name));
-            uses.extend(given.flat_map(|(_, dynamic)| self.tracer.uses(dynamic, self.declaration)));
+            uses.extend(given.flat_map(|(_, Property(dynamic, _))| self.tracer.uses(dynamic, self.declaration)));
         }
         uses
     }

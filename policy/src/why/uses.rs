@@ -71,22 +71,22 @@ impl Tracer<'_> {
         let declaration = self.bound.custom.get(of)?.find(self.graph)?;
         let given = declaration.properties.get(name);
         let kind = self.graph.kinds.get(&declaration.kind)?.parameters.get(name)?;
-        let (Property(dynamic, line), at) = match given {
+        let (Property(dynamic, spot), at) = match given {
             Some(given) => (given, declaration.at),
             None => (kind.default.as_ref()?, kind.at),
         };
         Some(Use::Parameter {
             name: name.to_owned(),
             of: of.clone(),
-            place: self.line(at, *line),
+            place: self.line(at, spot.line),
             default: given.is_none(),
             uses: outer.uses(dynamic, declaration),
         })
     }
 
     fn each(&self, declaration: &Declaration) -> Option<Use> {
-        let Property(dynamic, line) = declaration.for_each.as_deref()?;
-        Some(Use::Each { place: self.line(declaration.at, *line), uses: self.uses(dynamic, declaration) })
+        let Property(dynamic, spot) = declaration.for_each.as_deref()?;
+        Some(Use::Each { place: self.line(declaration.at, spot.line), uses: self.uses(dynamic, declaration) })
     }
 
     fn line(&self, at: Position, line: u32) -> Place {
@@ -106,7 +106,7 @@ impl Tracer<'_> {
             }
             Some(ContentSource::Template { path, vars, .. }) => {
                 let mut uses = self.uses(path, declaration);
-                for value in vars.values() {
+                for Property(value, _) in vars.values() {
                     let more = self.uses(value, declaration);
                     uses.extend(more.into_iter().filter(|found| !uses.contains(found)).collect::<Vec<_>>());
                 }

@@ -58,7 +58,7 @@ limits = { d = 5 }
         cookbooks/base/cookbook.toml:14:13: attribute `base.fixed` is set for this node, and cannot be
           help: take the value away from the node, or declare the attribute with `node_settable = true`
         cookbooks/base/cookbook.toml:9:13: attribute `base.word`: `six` is not one of `one`, `two`, set for this node in the store
-          cookbooks/base/cookbook.toml:9: it is declared here",
+          cookbooks/base/cookbook.toml:9:13: it is declared here",
     );
 }
 
@@ -83,8 +83,8 @@ run_list = ["base"]
 b = "{{ attr.base.a + 1 }}"
 "#,
         "
-        cookbooks/base/cookbook.toml:5:1: attributes need each other: base.a needs base.b needs base.a
-          policies/web.toml:4: attribute `base.b` is set here
+        cookbooks/base/cookbook.toml:5:11: attributes need each other: base.a needs base.b needs base.a
+          policies/web.toml:4:1: attribute `base.b` is set here
           help: set one of them to a value that does not need the others",
     );
     check(

@@ -155,7 +155,7 @@ requires = "nginx_site[b]"
 "#
         ),
         r#"
-        cookbooks/base/recipes/default.toml:3:1: `port` of nginx_site[a]: 400000 is greater than the maximum, 65535"#,
+        cookbooks/base/recipes/default.toml:3:8: `port` of nginx_site[a]: 400000 is greater than the maximum, 65535"#,
     );
 }
 
@@ -230,7 +230,7 @@ content = "{{ each.key | string }}"
         r#"
         cookbooks/base/recipes/default.toml:1:7: file[/a] is declared twice, and differently
           other than before: `content`
-          cookbooks/base/recipes/default.toml:1: it is declared here first
+          cookbooks/base/recipes/default.toml:1:7: it is declared here first
           help: declare it once, or alike; `when` may choose between declarations that differ"#,
     );
 }

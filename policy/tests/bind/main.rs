@@ -97,7 +97,7 @@ fn describe(found: &[Diagnostic]) -> String {
             let _ = writeln!(text, "  {}", diagnostic.label);
         }
         for (span, note) in &diagnostic.related {
-            let _ = writeln!(text, "  {}:{}: {note}", span.file, span.line);
+            let _ = writeln!(text, "  {}:{}:{}: {note}", span.file, span.line, span.column);
         }
         if let Some(help) = &diagnostic.help {
             let _ = writeln!(text, "  help: {help}");

@@ -38,7 +38,7 @@ fn file(name: impl Into<String>, line: u32) -> Declaration {
             ("mode", Dynamic::from("0644")),
         ]
         .into_iter()
-        .map(|(name, value)| (name.to_owned(), Property(value, line)))
+        .map(|(name, value)| (name.to_owned(), Property(value, (line, 1).into())))
         .collect(),
         ..Declaration::default()
     }
@@ -64,11 +64,11 @@ proptest! {
         let recipe = |(at, (unordered, requires, resources)): (usize, RandomRecipe)| {
             let declaration = |(name, other, edge): (u8, u8, u8)| {
                 let mut declaration = file(format!("/f{name}"), 1);
-                let other = Property(Dynamic::from(format!("file[/f{other}]")), 2);
+                let other = Property(Dynamic::from(format!("file[/f{other}]")), (2, 1).into());
                 match edge {
                     1 => declaration.requires.push(other),
                     2 => declaration.before.push(other),
-                    3 => declaration.when = Some(Box::new(Property(Dynamic::from(name % 2 == 0), 2))),
+                    3 => declaration.when = Some(Box::new(Property(Dynamic::from(name % 2 == 0), (2, 1).into()))),
                     _ => {}
                 }
                 declaration
@@ -155,7 +155,7 @@ fn a_large_graph_is_in_order_however_it_is_cut() {
     let plain = |recipe: usize, number: usize| file(format!("/{recipe}/{number}"), 1);
     let looped = Declaration {
         name: Dynamic::Text("/loop/{{ each.value }}".into()),
-        for_each: Some(Box::new(Property(Dynamic::from(vec![1, 2, 3]), 2))),
+        for_each: Some(Box::new(Property(Dynamic::from(vec![1, 2, 3]), (2, 1).into()))),
         ..file("", 2)
     };
     let mut large = graph(vec![

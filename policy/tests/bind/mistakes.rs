@@ -40,18 +40,18 @@ when = "facts.hostname"
 for_each = "facts.cpu.count"
 "#,
         r#"
-        cookbooks/base/cookbook.toml:5:1: attribute `base.broken`: `facts.nope` is undefined
+        cookbooks/base/cookbook.toml:5:11: attribute `base.broken`: `facts.nope` is undefined
           help: `facts` has no `nope`; write `| default(…)` if it may be missing
         cookbooks/base/templates/t.j2:2:4: the template of file[/t]: `facts.hostnam` is undefined
-          cookbooks/base/recipes/default.toml:3: the template is used here
+          cookbooks/base/recipes/default.toml:3:12: the template is used here
           help: did you mean `facts.hostname`?
         cookbooks/base/recipes/default.toml:4:7: "web-1" is not an absolute path; it must begin with /
         cookbooks/base/recipes/default.toml:5:10: the name "a\nb" of a service holds the control character '\n'
-        cookbooks/base/recipes/default.toml:7:1: `running` of service[s]: expected `true` or `false`, found the string "web-1"
-        cookbooks/base/recipes/default.toml:11:1: `when` of a service must give true or false; this is of type string
+        cookbooks/base/recipes/default.toml:7:11: `running` of service[s]: expected `true` or `false`, found the string "web-1"
+        cookbooks/base/recipes/default.toml:11:8: `when` of a service must give true or false; this is of type string
           help: compare it with something, or write `… | bool`
-        cookbooks/base/recipes/default.toml:13:1: `for_each` of a package needs a list or a map; this is of type integer
-        cookbooks/base/recipes/default.toml:9:1: package[x] notifies service[web-1], which is not declared on this node"#,
+        cookbooks/base/recipes/default.toml:13:12: `for_each` of a package needs a list or a map; this is of type integer
+        cookbooks/base/recipes/default.toml:9:23: package[x] notifies service[web-1], which is not declared on this node"#,
     );
 }
 
@@ -70,10 +70,10 @@ before = ["package[{{ 'c' }}]"]
 subscribes = { restart = "package[{{ 'b' }}]" }
 "#,
         "
-        cookbooks/base/recipes/default.toml:7:1: resources wait for each other: service[d] → package[c] → package[b] → service[d]
+        cookbooks/base/recipes/default.toml:7:11: resources wait for each other: service[d] → package[c] → package[b] → service[d]
           package[c] comes after service[d]: the other says `before`
-          cookbooks/base/recipes/default.toml:4: package[b] comes after package[c]: it says `requires`
-          cookbooks/base/recipes/default.toml:8: service[d] comes after package[b]: it says `subscribes`
+          cookbooks/base/recipes/default.toml:4:12: package[b] comes after package[c]: it says `requires`
+          cookbooks/base/recipes/default.toml:8:26: service[d] comes after package[b]: it says `subscribes`
           help: take one of these edges away, or write the resources in the order in which they depend on each other",
     );
 }

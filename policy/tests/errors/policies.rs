@@ -283,8 +283,8 @@ c = "x"
 [groups.prod.attributes.base]
 a = 1
 "##,
-        r##"error: cookbooks/base/cookbook.toml:6:1: attributes need each other: base.a needs base.b needs base.a
-  cookbooks/base/cookbook.toml:9:1: attribute `base.b` is set here
+        r##"error: cookbooks/base/cookbook.toml:6:11: attributes need each other: base.a needs base.b needs base.a
+  cookbooks/base/cookbook.toml:9:11: attribute `base.b` is set here
   help: set one of them to a value that does not need the others
 "##,
     );

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub use declaration::{ContentSource, Declaration, Notification};
 
 /// The format of the document that this version writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A policy, independent of any node.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,41 @@ impl From<(u32, u32, u32)> for Position {
 impl From<Position> for (u32, u32, u32) {
     fn from(position: Position) -> Self {
         (position.source, position.line, position.column)
+    }
+}
+
+/// A place in the file of what it belongs to. Written as `[line, column]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "(u32, u32)", into = "(u32, u32)")]
+pub struct Spot {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+impl From<(u32, u32)> for Spot {
+    fn from((line, column): (u32, u32)) -> Self {
+        Self { line, column }
+    }
+}
+
+impl From<Spot> for (u32, u32) {
+    fn from(spot: Spot) -> Self {
+        (spot.line, spot.column)
+    }
+}
+
+impl Position {
+    /// A place in the same file.
+    #[must_use]
+    pub fn with_spot(self, Spot { line, column }: Spot) -> Self {
+        Self { line, column, ..self }
+    }
+
+    /// The place in its file.
+    pub fn spot(self) -> Spot {
+        Spot { line: self.line, column: self.column }
     }
 }
 
@@ -240,13 +275,13 @@ pub struct CustomKind {
     pub resources: Vec<Declaration>,
 }
 
-/// A value as somebody wrote it, with its line in the file of what it belongs to. Written as `[value, line]`.
+/// A value as somebody wrote it, and where. Written as `[value, [line, column]]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Property(
     /// The value.
     pub Dynamic,
-    /// The line, from 1.
-    pub u32,
+    /// Where it begins.
+    pub Spot,
 );
 
 // serde hands a reference to what it asks about.
@@ -357,12 +392,13 @@ mod tests {
             kind: "file".into(),
             name: Dynamic::from("/etc/motd"),
             at: Position { source: 0, line: 3, column: 1 },
-            properties: [("content".to_owned(), Property(Dynamic::Text("on {{ node.name }}".into()), 4))].into(),
+            properties: [("content".to_owned(), Property(Dynamic::Text("on {{ node.name }}".into()), (4, 11).into()))]
+                .into(),
             notifies: vec![Notification {
                 action: "reload".into(),
                 resource: Dynamic::from("service[x]"),
                 timing: Timing::Immediate,
-                line: 5,
+                at: (5, 23).into(),
             }],
             ..Declaration::default()
         };
@@ -382,11 +418,11 @@ mod tests {
         assert_eq!(
             String::from_utf8(bytes.clone()).unwrap(),
             concat!(
-                r#"{"format":1,"policy":"web","orphans":"report","sources":["cookbooks/base/recipes/default.toml"],"#,
+                r#"{"format":2,"policy":"web","orphans":"report","sources":["cookbooks/base/recipes/default.toml"],"#,
                 r#""cookbooks":[{"name":"base","version":"1.0.0"}],"recipes":[{"name":"base::default","cookbook":0,"#,
                 r#""resources":[{"kind":"file","name":"/etc/motd","at":[0,3,1],"#,
-                r#""properties":{"content":[{"$text":"on {{ node.name }}"},4]},"#,
-                r#""notifies":[{"action":"reload","resource":"service[x]","timing":"immediate","line":5}]}]}]}"#,
+                r#""properties":{"content":[{"$text":"on {{ node.name }}"},[4,11]]},"#,
+                r#""notifies":[{"action":"reload","resource":"service[x]","timing":"immediate","at":[5,23]}]}]}]}"#,
             )
         );
         assert_eq!(Graph::from_bytes(&bytes).unwrap(), graph());
@@ -399,7 +435,7 @@ mod tests {
             (|graph| graph.recipes[0].cookbook = 1, "base::default points to cookbook 1 of 1"),
             (|graph| graph.recipes[0].requires.push(9), "points to recipe 9 of 1"),
             (|graph| graph.recipes[0].resources[0].at.source = 1, "points to source 1 of 1"),
-            (|graph| graph.format = 2, "it has format 2"),
+            (|graph| graph.format = 1, "it has format 1"),
         ];
         for (spoil, expected) in cases {
             let mut graph = graph();

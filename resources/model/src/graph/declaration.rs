@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Position, Property};
+use super::{Position, Property, Spot};
 use crate::by_name::ByName;
 use crate::catalog::Timing;
 use crate::dynamic::Dynamic;
@@ -79,16 +79,16 @@ pub enum ContentSource {
         path: Dynamic,
         /// Names that it sees besides those that every expression sees.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        vars: BTreeMap<String, Dynamic>,
-        /// The line of `template` in the recipe.
-        line: u32,
+        vars: BTreeMap<String, Property>,
+        /// Where its path stands in the recipe.
+        at: Spot,
     },
     /// A file, taken as it is.
     File {
         /// Its path below `files/`.
         path: Dynamic,
-        /// The line of `source` in the recipe.
-        line: u32,
+        /// Where its path stands in the recipe.
+        at: Spot,
     },
 }
 
@@ -103,13 +103,13 @@ pub struct Notification {
     /// When.
     #[serde(default, skip_serializing_if = "is_delayed")]
     pub timing: Timing,
-    /// The line it is written on.
-    pub line: u32,
+    /// Where the other side is named.
+    pub at: Spot,
 }
 
 impl Declaration {
-    /// Visits every line number in it: two declarations that differ only in these say the same.
-    pub fn each_line(&mut self, mut visit: impl FnMut(&mut u32)) {
+    /// Visits every place in it: two declarations that differ only in these say the same.
+    pub fn each_spot(&mut self, mut visit: impl FnMut(&mut Spot)) {
         let scalars = [
             &mut self.for_each,
             &mut self.when,
@@ -127,10 +127,14 @@ impl Declaration {
             visit(&mut property.1);
         }
         for notification in self.notifies.iter_mut().chain(&mut self.subscribes) {
-            visit(&mut notification.line);
+            visit(&mut notification.at);
         }
         match self.content.as_deref_mut() {
-            Some(ContentSource::Template { line, .. } | ContentSource::File { line, .. }) => visit(line),
+            Some(ContentSource::Template { at, vars, .. }) => {
+                visit(at);
+                vars.values_mut().for_each(|var| visit(&mut var.1));
+            }
+            Some(ContentSource::File { at, .. }) => visit(at),
             None => {}
         }
     }
