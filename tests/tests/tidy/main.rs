@@ -8,6 +8,8 @@
 )]
 
 mod arrows;
+mod dependencies;
 mod documents;
+mod licences;
 mod sources;
 mod tree;
