@@ -80,9 +80,34 @@ impl Operator {
 
 impl App {
     /// The node that signed a request.
-    pub(crate) fn node_of(&self, token: &RequestToken, method: &str, target: &str) -> StoreResult<Node> {
-        let node = self.database.known_node(&token.node)?;
-        let node = node.ok_or_else(|| {
+    ///
+    /// Most of a fleet's requests need no more than one indexed read and a signature. To hand that to another thread costs
+    /// more than to do it: it is done here, unless others read so much that it would have to wait.
+    pub(crate) async fn node_of(
+        self: &Arc<Self>,
+        token: RequestToken,
+        method: String,
+        target: String,
+    ) -> StoreResult<Node> {
+        match self.database.known_node_now(&token.node) {
+            Some(found) => self.is_signed_by(found?, &token, &method, &target),
+            None => {
+                let signed =
+                    move |app: &Self| app.is_signed_by(app.database.known_node(&token.node)?, &token, &method, &target);
+                self.blocking(signed).await
+            }
+        }
+    }
+
+    /// Whether the node that was found is the one that signed a request.
+    fn is_signed_by(
+        &self,
+        found: Option<KnownNode>,
+        token: &RequestToken,
+        method: &str,
+        target: &str,
+    ) -> StoreResult<Node> {
+        let node = found.ok_or_else(|| {
             wrong_key("no node has this name; enrol it again with `converge enroll`, or approve it at the store")
         })?;
         let now = self.time_of_requests();

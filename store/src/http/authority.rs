@@ -122,7 +122,7 @@ impl Gate {
             let body = token.body;
             deed.who = format!("who calls itself node {}", token.node);
             let name = token.node.clone();
-            let found = self.app.blocking(move |app| app.node_of(&token, &asked.0, &asked.1)).await?;
+            let found = self.app.node_of(token, asked.0, asked.1).await?;
             deed.who = format!("node {name}");
             if !node {
                 return Err(StoreError::forbidden("this is for operators only, with their tokens"));

@@ -91,14 +91,29 @@ impl Database {
     fn read_one<T>(&self, name: &str, body: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> StoreResult<T> {
         let first = self.next.fetch_add(1, Ordering::Relaxed) % self.readers.len();
         // One that is free, before waiting for one that is not.
+        let connection = self.free_reader(first).unwrap_or_else(|| lock(&self.readers[first]));
+        body(&connection).map_err(|error| failed(name, &error))
+    }
+
+    /// The same, but nothing where it would have to wait for a connection.
+    fn read_one_now<T>(
+        &self,
+        name: &str,
+        body: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Option<StoreResult<T>> {
+        let first = self.next.fetch_add(1, Ordering::Relaxed) % self.readers.len();
+        let connection = self.free_reader(first)?;
+        Some(body(&connection).map_err(|error| failed(name, &error)))
+    }
+
+    /// A connection that nobody reads with, looked for from the one with this number on.
+    fn free_reader(&self, first: usize) -> Option<MutexGuard<'_, Connection>> {
         let (before, from) = self.readers.split_at(first);
-        let free = from.iter().chain(before).find_map(|reader| match reader.try_lock() {
+        from.iter().chain(before).find_map(|reader| match reader.try_lock() {
             Ok(connection) => Some(connection),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
-        });
-        let connection = free.unwrap_or_else(|| lock(&self.readers[first]));
-        body(&connection).map_err(|error| failed(name, &error))
+        })
     }
 
     /// Writes. All of what `body` does is durable when it returned `Ok`, and none of it otherwise.

@@ -6,7 +6,7 @@ use converge_model::{RunId, Timestamp, Value};
 use converge_protocol::node::AssignedRevision;
 use converge_protocol::{Assignment, NodeView, Page, Scope};
 use converge_trust::node_key::NodePublicKey;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::reports::{SUMMARY_COLUMNS, summary};
 use super::{Database, digest_column, json_column, one_more_than, to_json};
@@ -38,33 +38,12 @@ pub(crate) struct NodeSelection<'a> {
 impl Database {
     /// The node of this name, with what it should run: one indexed read.
     pub(crate) fn known_node(&self, name: &str) -> StoreResult<Option<KnownNode>> {
-        const SQL: &str = "SELECT node.id, node.last_contact, node.name, node.policy, node.node_group, node.tags,
-                   node.attributes, revision.serial, revision.manifest_digest, revision.signatures, node.key,
-                   node.revoked IS NOT NULL
-            FROM node
-            LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
-            LEFT JOIN revision ON revision.policy = live.policy AND revision.serial = live.serial
-            WHERE node.name = ?1";
-        self.read_one("known node", |db| {
-            db.prepare_cached(SQL)?
-                .query_row([name], |row| {
-                    Ok(KnownNode {
-                        id: row.get(0)?,
-                        key: NodePublicKey::from_bytes(row.get(10)?),
-                        revoked: row.get(11)?,
-                        last_contact: row.get::<_, Option<i64>>(1)?.map(Timestamp),
-                        assignment: Assignment {
-                            name: row.get(2)?,
-                            policy: row.get(3)?,
-                            group: row.get(4)?,
-                            tags: json_column(row, 5)?,
-                            attributes: json_column(row, 6)?,
-                            revision: assigned_revision(row)?,
-                        },
-                    })
-                })
-                .optional()
-        })
+        self.read_one("known node", |db| known_node(db, name))
+    }
+
+    /// The same, but nothing where it would have to wait for others who read.
+    pub(crate) fn known_node_now(&self, name: &str) -> Option<StoreResult<Option<KnownNode>>> {
+        self.read_one_now("known node", |db| known_node(db, name))
     }
 
     /// Notes that a node was heard of.
@@ -114,6 +93,34 @@ impl Database {
         let sql = format!("{} WHERE node.name = ?1", view_sql("node.facts"));
         self.read("show node", |db| db.prepare_cached(&sql)?.query_row([name], view).optional())
     }
+}
+
+fn known_node(db: &Connection, name: &str) -> rusqlite::Result<Option<KnownNode>> {
+    const SQL: &str = "SELECT node.id, node.last_contact, node.name, node.policy, node.node_group, node.tags,
+               node.attributes, revision.serial, revision.manifest_digest, revision.signatures, node.key,
+               node.revoked IS NOT NULL
+        FROM node
+        LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
+        LEFT JOIN revision ON revision.policy = live.policy AND revision.serial = live.serial
+        WHERE node.name = ?1";
+    db.prepare_cached(SQL)?
+        .query_row([name], |row| {
+            Ok(KnownNode {
+                id: row.get(0)?,
+                key: NodePublicKey::from_bytes(row.get(10)?),
+                revoked: row.get(11)?,
+                last_contact: row.get::<_, Option<i64>>(1)?.map(Timestamp),
+                assignment: Assignment {
+                    name: row.get(2)?,
+                    policy: row.get(3)?,
+                    group: row.get(4)?,
+                    tags: json_column(row, 5)?,
+                    attributes: json_column(row, 6)?,
+                    revision: assigned_revision(row)?,
+                },
+            })
+        })
+        .optional()
 }
 
 fn assigned_revision(row: &Row<'_>) -> rusqlite::Result<Option<AssignedRevision>> {
@@ -170,4 +177,28 @@ pub(super) fn scope_columns(scope: &Scope) -> StoreResult<(Option<String>, Optio
 /// The run that a column names.
 pub(super) fn run_column(row: &Row<'_>, index: usize) -> rusqlite::Result<RunId> {
     row.get::<_, [u8; 16]>(index).map(RunId::from_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{lock, samples};
+    use super::*;
+
+    #[test]
+    fn a_node_is_looked_up_at_once_or_not_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(&directory.path().join("store.db")).unwrap();
+        // A key has 32 bytes.
+        let key = "UPDATE node SET key = zeroblob(32)";
+        samples::nodes(&database, 1);
+        database.write("give a key", |db| Ok(db.execute(key, [])?)).unwrap();
+        let found = || database.known_node_now("node-0").map(|found| found.unwrap().map(|node| node.assignment.name));
+        let (last, others) = database.readers.split_last().unwrap();
+        let held: Vec<_> = others.iter().map(lock).collect();
+        assert_eq!(found(), Some(Some("node-0".to_owned())), "one is free");
+        let all = lock(last);
+        assert_eq!(found(), None);
+        drop((held, all));
+        assert_eq!(found(), Some(Some("node-0".to_owned())));
+    }
 }
