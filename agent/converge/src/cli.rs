@@ -306,7 +306,7 @@ pub(crate) enum NodeAction {
         /// Its group from now on.
         #[arg(long)]
         group: Option<String>,
-        /// Its policy from now on.
+        /// Its policy from now on. The node refuses it until it is enrolled anew for that one.
         #[arg(long)]
         policy: Option<String>,
     },

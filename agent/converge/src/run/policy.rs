@@ -363,6 +363,7 @@ impl StorePolicy {
                 return Err(Error::new(ErrorKind::Failed, "check in at", self.client.base(), cause).into());
             }
             (CheckIn::Assigned(assignment, etag), last) => {
+                // Before more is asked for: it may be another policy's.
                 acceptance.assignment(&assignment)?;
                 let accepted = self.signed(live(&assignment)?, last)?;
                 let facts = last.and_then(|last| last.facts.clone());
@@ -370,18 +371,17 @@ impl StorePolicy {
                 (Remembered { store, assignment: *assignment, accepted, etag, facts }, true)
             }
         };
-        let graph = self.fetch(acceptance, &current)?;
+        let (manifest, graph) = self.fetch(acceptance, &current)?;
         if purpose == Purpose::Run {
-            let AssignedRevision { serial, .. } = live(&current.assignment)?;
             if is_new {
                 // Remembered only once all of it is here, and what was there before goes only then: what goes on
                 // without the store is always whole.
                 current.save(&self.state)?;
             }
-            let ran = Ran { serial: *serial, manifest: Digest::of(current.accepted.signed.manifest.as_bytes()) };
+            let ran =
+                Ran { serial: manifest.serial, manifest: Digest::of(current.accepted.signed.manifest.as_bytes()) };
             Highest::new(&self.state, &self.config_dir).raise(&self.identity.policy, ran, remarks)?;
             if is_new {
-                let manifest = self.manifest(acceptance, &current)?;
                 let needed = graph.blob_refs().chain([manifest.graph]);
                 self.cache.keep_only(&needed.map(|blob| blob.digest).collect())?;
             }
@@ -404,14 +404,14 @@ impl StorePolicy {
     }
 
     /// Gets every blob of a policy that is not in the cache.
-    fn fetch(&self, acceptance: &Acceptance<'_>, policy: &Remembered) -> Result<Graph, Obstacle> {
+    fn fetch(&self, acceptance: &Acceptance<'_>, policy: &Remembered) -> Result<(Manifest, Graph), Obstacle> {
         let manifest = self.manifest(acceptance, policy)?;
         self.get(&manifest.graph)?;
-        let graph = self.read(acceptance, policy)?;
+        let graph = self.graph(acceptance, &manifest, policy)?;
         for blob in graph.blob_refs() {
             self.get(&blob)?;
         }
-        Ok(graph)
+        Ok((manifest, graph))
     }
 
     fn get(&self, blob: &BlobRef) -> Result<(), Obstacle> {
@@ -421,21 +421,26 @@ impl StorePolicy {
         self.cache.fill(blob, |sink| self.client.blob(blob, sink)).map_err(of_fetching)
     }
 
+    /// The graph of a policy from the cache, if this node accepts all of it.
+    fn read(&self, acceptance: &Acceptance<'_>, policy: &Remembered) -> Result<Graph, Obstacle> {
+        let manifest = self.manifest(acceptance, policy)?;
+        self.graph(acceptance, &manifest, policy)
+    }
+
+    /// What was signed of a policy, if this node accepts that and what it was told of itself.
     fn manifest(&self, acceptance: &Acceptance<'_>, policy: &Remembered) -> Result<Manifest, Obstacle> {
+        acceptance.assignment(&policy.assignment)?;
         let AssignedRevision { serial, .. } = live(&policy.assignment)?;
         acceptance.manifest(*serial, &policy.accepted.signed, policy.accepted.at)
     }
 
-    /// The graph of a policy from the cache, if this node accepts all of it.
-    fn read(&self, acceptance: &Acceptance<'_>, policy: &Remembered) -> Result<Graph, Obstacle> {
-        acceptance.assignment(&policy.assignment)?;
-        let manifest = self.manifest(acceptance, policy)?;
+    fn graph(&self, acceptance: &Acceptance<'_>, manifest: &Manifest, policy: &Remembered) -> Result<Graph, Obstacle> {
         let bytes = self.cache.read(&manifest.graph)?.ok_or_else(|| {
             let cause = "the copy on this machine is damaged or gone";
             Error::new(ErrorKind::NotFound, "read", format!("the policy {}", manifest.policy), cause)
         })?;
         let graph = Graph::from_bytes(&bytes)?;
-        acceptance.graph(&manifest, &graph, &policy.assignment)?;
+        acceptance.graph(manifest, &graph, &policy.assignment)?;
         Ok(graph)
     }
 }

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and looks at files and processes itself"
 )]
 
+mod acceptance;
 mod attacks;
 mod bad_input;
 mod bad_state;
