@@ -21,6 +21,11 @@ pub(crate) fn parse<'s>(sources: &'s Sources, file: u32, findings: &mut Findings
             "recursion limit" | "cannot recurse further; max recursion depth met" => {
                 findings.error(place, "this nests too deeply");
             }
+            message if message.starts_with("unexpected leading zero") => {
+                findings
+                    .error(place, "a number cannot begin with 0")
+                    .help("write a mode in quotes, as in \"0644\"; any other number without the zero");
+            }
             message => {
                 findings.error(place, message).help("the syntax is described at https://toml.io/en/v1.0.0");
             }

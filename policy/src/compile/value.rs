@@ -34,6 +34,8 @@ fn read(node: Node<'_>, scope: &Scope<'_>, depth: usize, findings: &mut Findings
     match node.value {
         DeValue::String(text) => dynamic_text(text, node.place, scope, findings),
         DeValue::Boolean(value) => Some(Dynamic::from(*value)),
+        // What the parser could make nothing of, it reported.
+        DeValue::Integer(number) if number.as_str().is_empty() => None,
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Some(Dynamic::from(number)),
             Err(_) => {
@@ -182,8 +184,12 @@ impl Within<'_> {
                 // Braces of other languages look like ours, and are mostly no syntax of ours.
                 let braces = is_template(self.text) && !error.message.starts_with("unknown");
                 let help = braces.then(|| "to write braces as they are, write `{{ '{{' }}`".to_owned());
+                let compares = error.range.as_ref().is_some_and(|range| {
+                    let rest = source.get(range.start..).unwrap_or("");
+                    rest.starts_with('=') && !rest.starts_with("==")
+                });
                 let finding = findings.error(place, error.message);
-                if let Some(help) = error.help.or(help) {
+                if let Some(help) = error.help.or(compares.then(|| "to compare, write `==`".to_owned())).or(help) {
                     finding.help(help);
                 }
                 None

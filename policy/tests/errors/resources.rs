@@ -53,6 +53,27 @@ error: cookbooks/base/recipes/default.toml:20:15: 99999999999999999999 does not 
 }
 
 #[test]
+fn what_is_often_mistyped_is_told_with_the_right_words() {
+    check(
+        r##"--- cookbooks/base/recipes/default.toml
+[file."/a"]
+mode = 0644
+--- cookbooks/base/recipes/one.toml
+[file."/a"]
+when = "facts.os.name = 'debian'"
+content = "{{ 1 if facts.os.name = 2 }}"
+"##,
+        r##"error: cookbooks/base/recipes/default.toml:2:8: a number cannot begin with 0
+  help: write a mode in quotes, as in "0644"; any other number without the zero
+error: cookbooks/base/recipes/one.toml:2:23: unexpected input after expression
+  help: to compare, write `==`
+error: cookbooks/base/recipes/one.toml:3:34: unexpected input after expression
+  help: to compare, write `==`
+"##,
+    );
+}
+
+#[test]
 fn names_are_checked() {
     check(
         r##"--- cookbooks/base/recipes/default.toml
