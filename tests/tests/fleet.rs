@@ -9,10 +9,11 @@
     reason = "a test fails by panicking, and looks at the machines itself"
 )]
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use converge_testbed::{MachineOptions, Network, Output, Result, require_machine};
+use converge_testbed::{MachineOptions, Network, Output, Result, agent_binary, require_machine, target_directory};
 use converge_tests::site::Site;
 use serde_json::Value as Json;
 
@@ -113,12 +114,21 @@ fn wait_for_page(site: &Site, text: &str) -> Result<()> {
 }
 
 /// The library that makes a clock wrong, of the C compiler that links Rust programs.
-fn wrong_clock() -> std::path::PathBuf {
+fn wrong_clock() -> PathBuf {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../agent/converge/tests/agent/wrong_clock.c");
-    let library = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("wrong_clock.so");
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wrong_clock.so");
     let made = Command::new("cc").args(["-shared", "-fPIC", source, "-o"]).arg(&library).status();
     assert!(made.expect("a C compiler").success());
     library
+}
+
+/// An agent that is linked to the C library when it starts, so that its clock can be made wrong. The one that ships is not;
+/// the one that the tests of the whole workspace run is.
+fn dynamic_agent() -> Result<PathBuf> {
+    let agent = agent_binary()?;
+    let linker = b"/ld-linux";
+    let is_dynamic = std::fs::read(&agent).unwrap().windows(linker.len()).any(|part| part == linker);
+    Ok(if is_dynamic { agent } else { target_directory().join("debug/converge") })
 }
 
 #[test]
@@ -139,6 +149,7 @@ fn a_fleet_converges_whatever_becomes_of_its_nodes() -> Result<()> {
     }
 
     // Fifty years too early it was, from now on.
+    early.machine.push_binary(&dynamic_agent()?)?;
     early.machine.push_binary(&wrong_clock())?;
     early.machine.write_file("/etc/systemd/system/converge.service.d/clock.conf", WRONG_CLOCK)?;
     early.shell("systemctl daemon-reload; systemctl restart converge")?;
