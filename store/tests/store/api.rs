@@ -273,8 +273,10 @@ async fn nodes_are_found_by_what_they_are_and_changed_and_forgotten() {
     let attribute = |ty: &str, settable: bool| json!({ "type": ty, "node_settable": settable, "at": [0, 1, 1] });
     let attributes = json!({ "workers": attribute("integer", true), "user": attribute("string", false) });
     let cookbook = json!({ "name": "nginx", "version": "1.0.0", "attributes": attributes });
-    let graph =
-        json!({ "format": 1, "policy": "web", "sources": ["cookbook.toml"], "cookbooks": [cookbook], "recipes": [] });
+    let format = converge_model::graph::FORMAT;
+    let graph = json!({
+        "format": format, "policy": "web", "sources": ["cookbook.toml"], "cookbooks": [cookbook], "recipes": [],
+    });
     store.publish(graph.to_string().as_bytes()).await;
     store.assign(1).await;
     for (name, os, outcome) in [
