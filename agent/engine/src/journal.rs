@@ -96,7 +96,7 @@ impl Entry {
     pub fn decode_all(bytes: &[u8]) -> (Vec<Entry>, usize) {
         let mut entries = Vec::new();
         let mut unreadable = 0;
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines(bytes) {
             match serde_json::from_slice(line) {
                 Ok(entry) => entries.push(entry),
                 Err(_) => unreadable += 1,
@@ -104,6 +104,31 @@ impl Entry {
         }
         (entries, unreadable)
     }
+
+    /// As [`Entry::decode_all`], leaving out what says how resources were changed, but for one of these entries: that is
+    /// nearly all of a journal, and who only asks what is due needs to know no more than that there is something else.
+    pub fn decode_due(bytes: &[u8]) -> Vec<Entry> {
+        let mut has_other = false;
+        let mut entries = Vec::new();
+        for line in lines(bytes) {
+            let is_other = OF_RESOURCES.iter().any(|beginning| line.starts_with(beginning));
+            if is_other && has_other {
+                continue;
+            }
+            if let Ok(entry) = serde_json::from_slice(line) {
+                has_other |= is_other;
+                entries.push(entry);
+            }
+        }
+        entries
+    }
+}
+
+/// How the lines of [`Entry::Applying`] and [`Entry::Finished`] begin.
+const OF_RESOURCES: [&[u8]; 2] = [b"{\"entry\":\"applying\"", b"{\"entry\":\"finished\""];
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
 /// How soon an entry must survive a power cut. Any entry survives the death of the process once it was added.
@@ -130,7 +155,15 @@ pub trait Journal: Send + Sync {
     /// Where it could not be read.
     fn load(&self) -> Result<Vec<Entry>>;
 
-    /// Puts `entries` in place of all, in one step, durably.
+    /// As [`Journal::load`], as far as [`Entry::decode_due`] needs it.
+    ///
+    /// # Errors
+    /// As [`Journal::load`].
+    fn load_due(&self) -> Result<Vec<Entry>> {
+        self.load()
+    }
+
+    /// Puts `entries` in place of all, in one step; durably, where there are any.
     ///
     /// # Errors
     /// Where that failed: then the journal is as it was.
@@ -154,6 +187,12 @@ mod tests {
         bytes.extend(applying.encode());
         bytes.extend(b"\n{\"entry\":\"of_a_later_version\",\"x\":1}");
         bytes.extend(done.encode());
-        assert_eq!(Entry::decode_all(&bytes), (vec![done.clone(), applying, done], 2));
+        assert_eq!(Entry::decode_all(&bytes), (vec![done.clone(), applying.clone(), done.clone()], 2));
+        let again = applying.encode();
+        assert_eq!(
+            Entry::decode_due(&[&bytes[..], &again].concat()),
+            vec![done.clone(), applying.clone(), done.clone()]
+        );
+        assert_eq!(Entry::decode_due(&[&again[..], &done.encode(), &again].concat()), vec![applying, done]);
     }
 }

@@ -104,7 +104,7 @@ fn follow_due(due: &mut DueByTarget, entry: &Entry, position: usize) {
 /// # Errors
 /// Where the journal could not be read or replaced. Nothing is lost then: the same is found again by the next run.
 pub fn settle(journal: &dyn Journal) -> Result<()> {
-    let entries = journal.load()?;
+    let entries = journal.load_due()?;
     let settled = Recovery::replay(&entries).settled();
     if settled == entries { Ok(()) } else { journal.replace(&settled) }
 }

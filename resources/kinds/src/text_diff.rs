@@ -16,7 +16,10 @@ pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
 /// The unified diff of two texts, with three lines around each difference; at most 64 KiB, and then how many lines are
 /// missing.
 pub(crate) fn unified(old: &str, new: &str) -> String {
-    let mut diff = TextDiff::from_lines(old, new).unified_diff().context_radius(3).to_string();
+    let mut diff = match old {
+        "" => added(new),
+        _ => TextDiff::from_lines(old, new).unified_diff().context_radius(3).to_string(),
+    };
     if diff.len() > SHOWN {
         let end = (0..=SHOWN).rev().find(|&at| diff.is_char_boundary(at)).unwrap_or(0);
         let end = diff[..end].rfind('\n').map_or(end, |newline| newline + 1);
@@ -27,9 +30,36 @@ pub(crate) fn unified(old: &str, new: &str) -> String {
     diff
 }
 
+/// The diff of a text where there was none: nothing needs to be compared.
+fn added(new: &str) -> String {
+    let count = new.split_inclusive('\n').count();
+    let mut diff = String::with_capacity(new.len() + count + 32);
+    match count {
+        0 => return diff,
+        1 => diff.push_str("@@ -0,0 +1 @@\n"),
+        _ => diff.push_str(&format!("@@ -0,0 +1,{count} @@\n")),
+    }
+    for line in new.split_inclusive('\n') {
+        diff.push('+');
+        diff.push_str(line);
+    }
+    if !new.ends_with('\n') {
+        diff.push_str("\n\\ No newline at end of file\n");
+    }
+    diff
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_text_is_shown_as_if_it_had_been_compared() {
+        for new in ["", "a", "a\n", "\n", "\n\n", "a\nb", "a\nb\n", "a\r\nb\r\n", "a\n\n+b\n"] {
+            let compared = TextDiff::from_lines("", new).unified_diff().context_radius(3).to_string();
+            assert_eq!(unified("", new), compared, "{new:?}");
+        }
+    }
 
     #[test]
     fn a_diff_shows_what_differs_and_its_surroundings() {

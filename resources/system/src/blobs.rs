@@ -56,7 +56,7 @@ pub fn read_content(blobs: &dyn BlobSource, content: &Content, limit: u64) -> Re
             let mut bytes = Vec::with_capacity(usize::try_from(limit.min(*size)).unwrap_or(0).min(1 << 20));
             blobs
                 .open(digest)?
-                .take(limit)
+                .take(limit.min(*size))
                 .read_to_end(&mut bytes)
                 .map_err(|error| Error::io("read", format!("blob {}", digest.short()), &error))?;
             Ok(bytes)

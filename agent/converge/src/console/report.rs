@@ -1,5 +1,7 @@
 //! A report as text: what a run prints while it goes, and what `converge report` prints afterwards, are the same lines.
 
+use std::borrow::Cow;
+
 use converge_model::report::{NotificationReport, ReportedError};
 use converge_model::{Change, ChangeKind, Outcome, Report, ResourceId, ResourceReport, Shown};
 
@@ -50,8 +52,17 @@ pub(crate) fn resource(resource: &ResourceReport) -> String {
 fn change_lines(change: &Change) -> String {
     let property = &change.property;
     if let Some(diff) = &change.diff {
-        let lines: String = diff.lines().map(|line| format!("\n        {}", diff_line(line))).collect();
-        return format!("\n      {property}:{lines}");
+        // A first run shows every file line by line: twenty bytes more for each line are its indent and its style.
+        let mut text = String::with_capacity(diff.len() + 20 * diff.lines().count() + property.len() + 8);
+        text.push_str("\n      ");
+        text.push_str(property);
+        text.push(':');
+        let styles = DiffStyles::new();
+        for line in diff.lines() {
+            text.push_str("\n        ");
+            styles.push(&mut text, &visible(line));
+        }
+        return text;
     }
     match (&change.from, &change.to, change.kind) {
         (_, to, ChangeKind::Act) => format!("\n      {property}: {}", one_line(to)),
@@ -61,7 +72,11 @@ fn change_lines(change: &Change) -> String {
 }
 
 /// A line as it is safe to print: other users write files, and a terminal obeys what is in them.
-fn visible(line: &str) -> String {
+fn visible(line: &str) -> Cow<'_, str> {
+    // Of what is no control character but has the first byte of one, the characters are looked at one by one.
+    if !line.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f || byte == 0xc2) {
+        return Cow::Borrowed(line);
+    }
     let picture = |c: char| match c {
         '\t' => c,
         c if c.is_control() => char::from_u32(0x2400 + u32::from(c)).filter(|_| c.is_ascii()).unwrap_or('\u{fffd}'),
@@ -70,13 +85,24 @@ fn visible(line: &str) -> String {
     line.chars().map(picture).collect()
 }
 
-fn diff_line(line: &str) -> String {
-    let line = &visible(line);
-    match line.as_bytes().first() {
-        Some(b'+') => styled(GOOD, line),
-        Some(b'-') => styled(BAD, line),
-        Some(b'@') => styled(DIM, line),
-        _ => line.to_owned(),
+/// What stands before and after a line of a diff that is added, taken away, or a place; made once for all lines.
+struct DiffStyles([(String, String); 3]);
+
+impl DiffStyles {
+    fn new() -> Self {
+        Self([GOOD, BAD, DIM].map(|style| (format!("{style}"), format!("{style:#}"))))
+    }
+
+    fn push(&self, text: &mut String, line: &str) {
+        let style = match line.as_bytes().first() {
+            Some(b'+') => Some(&self.0[0]),
+            Some(b'-') => Some(&self.0[1]),
+            Some(b'@') => Some(&self.0[2]),
+            _ => None,
+        };
+        text.push_str(style.map_or("", |(before, _)| before));
+        text.push_str(line);
+        text.push_str(style.map_or("", |(_, after)| after));
     }
 }
 
@@ -88,7 +114,7 @@ fn one_line(shown: &Shown) -> String {
 }
 
 fn error_lines(error: &ReportedError) -> String {
-    let lines: Vec<String> = error.message.lines().map(visible).collect();
+    let lines: Vec<Cow<'_, str>> = error.message.lines().map(visible).collect();
     let mut text = format!("\n      {}", styled(BAD, lines.join("\n      ")));
     if let Some(hint) = &error.hint {
         text.push_str(&format!("\n      {} {hint}", styled(GOOD, "help:")));

@@ -30,8 +30,11 @@ impl FileJournal {
     /// # Errors
     /// Where the journal cannot be read.
     pub(crate) fn read(&self) -> Result<(Vec<Entry>, usize)> {
-        let bytes = durable::read(&self.path, LONGEST)?.unwrap_or_default();
-        Ok(Entry::decode_all(&bytes))
+        Ok(Entry::decode_all(&self.bytes()?))
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>> {
+        Ok(durable::read(&self.path, LONGEST)?.unwrap_or_default())
     }
 }
 
@@ -56,9 +59,15 @@ impl Journal for FileJournal {
         Ok(self.read()?.0)
     }
 
+    fn load_due(&self) -> Result<Vec<Entry>> {
+        Ok(Entry::decode_due(&self.bytes()?))
+    }
+
     fn replace(&self, entries: &[Entry]) -> Result<()> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).take();
         let bytes: Vec<u8> = entries.iter().flat_map(Entry::encode).collect();
-        durable::write(&self.path, &bytes, 0o600)
+        // What was in it is kept elsewhere by now: found here again after a power cut, it does no harm.
+        let when = if bytes.is_empty() { durable::Durability::Soon } else { durable::Durability::Now };
+        durable::write_with(&self.path, &bytes, 0o600, when)
     }
 }

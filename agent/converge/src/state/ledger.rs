@@ -47,7 +47,11 @@ impl FileLedger {
         durable::remove(&self.fingerprint)?;
         durable::write(&self.ledger, &ledger.to_json()?, 0o600)?;
         match ledger.catalog {
-            Some(fingerprint) => durable::write(&self.fingerprint, fingerprint.to_string().as_bytes(), 0o600),
+            // Lost in a power cut, it costs the next run a look into the ledger.
+            Some(fingerprint) => {
+                let text = fingerprint.to_string();
+                durable::write_with(&self.fingerprint, text.as_bytes(), 0o600, durable::Durability::Soon)
+            }
             None => Ok(()),
         }
     }

@@ -124,8 +124,9 @@ impl System for LinuxSystem {
                 _ => {}
             }
         }
-        self.packages.prepare(&packages);
+        // systemd answers while all else is looked at.
         self.services.prepare(&units);
+        self.packages.prepare(&packages);
     }
 
     fn flush(&self) -> Result<()> {

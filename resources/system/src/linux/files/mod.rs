@@ -6,6 +6,7 @@ mod failure;
 mod labels;
 mod links;
 mod remove;
+mod shown;
 mod temporary;
 mod touched;
 mod walk;
@@ -27,6 +28,7 @@ use rustix::io::Errno;
 
 use super::accounts::Database;
 use crate::blobs::{self, BlobSource};
+use shown::ShownBlob;
 use touched::Touched;
 use walk::{Place, Tree, WalkError};
 
@@ -38,6 +40,7 @@ pub struct LinuxFiles {
     cancel: Cancel,
     database: Arc<Database>,
     touched: Touched,
+    shown: ShownBlob,
     /// The directories where what a killed run left behind was looked for already.
     swept: Mutex<HashSet<(u64, u64)>>,
 }
@@ -51,7 +54,8 @@ impl LinuxFiles {
     ) -> Result<Self> {
         let euid = rustix::process::geteuid().as_raw();
         let tree = Tree::open_root(root, euid).map_err(|errno| Error::io("open", root.display(), &errno.into()))?;
-        Ok(Self { tree, euid, blobs, cancel, database, touched: Touched::default(), swept: Mutex::default() })
+        let (touched, shown, swept) = Default::default();
+        Ok(Self { tree, euid, blobs, cancel, database, touched, shown, swept })
     }
 
     /// Makes all that was changed until now durable.
@@ -140,7 +144,9 @@ impl Files for LinuxFiles {
     }
 
     fn read_content(&self, content: &Content, limit: u64) -> Result<Vec<u8>> {
-        blobs::read_content(&*self.blobs, content, limit)
+        let bytes = blobs::read_content(&*self.blobs, content, limit)?;
+        self.shown.keep(content, &bytes);
+        Ok(bytes)
     }
 
     fn read_link(&self, path: &AbsPath) -> Result<String> {

@@ -1,7 +1,9 @@
 //! Names under which something is made before it is put in its place, and what killed runs leave of them.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -26,8 +28,7 @@ impl<'a> Temporary<'a> {
         make: impl Fn(BorrowedFd<'a>, &str) -> Result<T, Errno>,
     ) -> Result<(Self, T), Errno> {
         loop {
-            let random = getrandom::u64().map_err(|_| Errno::IO)?;
-            let name = format!("{PREFIX}{random:0DIGITS$x}");
+            let name = format!("{PREFIX}{:0DIGITS$x}", unforeseen());
             match make(directory, &name) {
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(errno),
@@ -64,6 +65,13 @@ impl Drop for Temporary<'_> {
             let _ = rustix::fs::unlinkat(self.directory, self.name.as_str(), AtFlags::empty());
         }
     }
+}
+
+/// A number that nobody outside this process could have foreseen: how often it was asked for, hashed with a random key.
+fn unforeseen() -> u64 {
+    static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 fn is_temporary(name: &[u8]) -> bool {

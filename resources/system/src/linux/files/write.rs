@@ -1,7 +1,7 @@
 //! Putting a file in its place: whole under another name, then renamed.
 
 use std::fs::File;
-use std::io::{Read, Write as _};
+use std::io::{Cursor, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 
 use converge_model::digest::Hasher;
@@ -107,7 +107,10 @@ impl LinuxFiles {
             Content::Bytes(bytes) => return file.write_all(bytes).map_err(failed),
             Content::Blob(blob) => blob,
         };
-        let mut source = self.blobs.open(&blob.digest)?;
+        let mut source = match self.shown.take(&blob.digest) {
+            Some(bytes) => Box::new(Cursor::new(bytes)),
+            None => self.blobs.open(&blob.digest)?,
+        };
         let mut hasher = Hasher::new();
         let mut size = 0;
         let mut chunk = vec![0; usize::try_from(blob.size.saturating_add(1)).unwrap_or(CHUNK).min(CHUNK)];

@@ -20,7 +20,7 @@ mod unit;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use converge_model::property::CommandLine;
@@ -58,9 +58,16 @@ pub struct LinuxServices {
 /// Answers that were asked for ahead of time. Each is given once.
 #[derive(Default)]
 struct Prepared {
+    /// What was asked, until somebody needed an answer. What went wrong is met again by the call that needs it.
+    asked: Option<mpsc::Receiver<Answers>>,
+    answers: Answers,
+    epoch: u64,
+}
+
+#[derive(Default)]
+struct Answers {
     statuses: HashMap<String, UnitStatus>,
     until: Option<Instant>,
-    epoch: u64,
 }
 
 impl LinuxServices {
@@ -70,7 +77,8 @@ impl LinuxServices {
         Self { root: root.to_owned(), commands, epoch, cancel, bus: Bus::default(), prepared: Mutex::default() }
     }
 
-    /// Asks about all of `units` together. Each answer counts once, and only for the sweep that follows.
+    /// Asks about all of `units` together, and waits for nothing: only who needs an answer does. Each counts once, and only
+    /// for the sweep that follows.
     pub fn prepare(&self, units: &[&str]) {
         let mut names: Vec<String> = Vec::new();
         for unit in units {
@@ -81,11 +89,19 @@ impl LinuxServices {
         if names.is_empty() || self.provider().is_none() {
             return;
         }
+        let (sender, asked) = mpsc::sync_channel(1);
+        let bus = self.bus.clone();
+        let ask = move || {
+            if let Ok(statuses) = look(&bus, &names) {
+                let until = Some(Instant::now() + PREPARED);
+                // Nobody to tell means that nobody wants to know any more.
+                let _ = sender.send(Answers { statuses: names.into_iter().zip(statuses).collect(), until });
+            }
+        };
         let epoch = self.epoch.now();
-        // What goes wrong here is met again by the call that needs it.
-        if let Ok(statuses) = self.look(names.clone()) {
-            let until = Some(Instant::now() + PREPARED);
-            *self.prepared() = Prepared { statuses: names.into_iter().zip(statuses).collect(), until, epoch };
+        // Where no thread can be had, each is asked about in its turn.
+        if std::thread::Builder::new().name("units".to_owned()).spawn(ask).is_ok() {
+            *self.prepared() = Prepared { asked: Some(asked), answers: Answers::default(), epoch };
         }
     }
 
@@ -95,30 +111,18 @@ impl LinuxServices {
 
     fn take_prepared(&self, unit: &str) -> Option<UnitStatus> {
         let mut prepared = self.prepared();
-        let fresh = prepared.until.is_some_and(|until| Instant::now() < until) && prepared.epoch == self.epoch.now();
-        if fresh { prepared.statuses.remove(unit) } else { None }
+        if prepared.epoch != self.epoch.now() {
+            return None;
+        }
+        if let Some(asked) = prepared.asked.take() {
+            prepared.answers = asked.recv().unwrap_or_default();
+        }
+        let fresh = prepared.answers.until.is_some_and(|until| Instant::now() < until);
+        if fresh { prepared.answers.statuses.remove(unit) } else { None }
     }
 
     fn forget_prepared(&self) {
         *self.prepared() = Prepared::default();
-    }
-
-    /// Asks systemd about units; once more where the connection turned out to be dead.
-    fn look(&self, units: Vec<String>) -> Result<Vec<UnitStatus>, Error> {
-        let subject = match units.as_slice() {
-            [unit] => format!("unit {unit}"),
-            units => format!("{} units", units.len()),
-        };
-        let ask = || {
-            let units = units.clone();
-            self.bus.run(|connection| async move { Manager::new(connection).statuses(units).await })
-        };
-        let mut answered = ask()?;
-        if answered.as_ref().is_err_and(|refusal| refusal.disconnected) {
-            self.bus.reset();
-            answered = ask()?;
-        }
-        answered.map_err(|refusal| error("look for", &subject, refusal))
     }
 
     fn available(&self, operation: &str, subject: &str) -> Result<()> {
@@ -197,7 +201,7 @@ impl Services for LinuxServices {
             return Ok(status);
         }
         let missing = || error("look for", &subject, Refusal::new(ErrorKind::Failed, "systemd said nothing of it"));
-        self.look(vec![unit.to_owned()])?.into_iter().next().ok_or_else(missing)
+        look(&self.bus, &[unit.to_owned()])?.into_iter().next().ok_or_else(missing)
     }
 
     fn perform(&self, unit: &str, action: UnitAction, timeout: Duration) -> Result<()> {
@@ -248,6 +252,24 @@ impl Services for LinuxServices {
             error("reload", subject, refusal)
         })
     }
+}
+
+/// Asks systemd about units; once more where the connection turned out to be dead.
+fn look(bus: &Bus, units: &[String]) -> Result<Vec<UnitStatus>, Error> {
+    let subject = match units {
+        [unit] => format!("unit {unit}"),
+        units => format!("{} units", units.len()),
+    };
+    let ask = || {
+        let units = units.to_vec();
+        bus.run(|connection| async move { Manager::new(connection).statuses(units).await })
+    };
+    let mut answered = ask()?;
+    if answered.as_ref().is_err_and(|refusal| refusal.disconnected) {
+        bus.reset();
+        answered = ask()?;
+    }
+    answered.map_err(|refusal| error("look for", &subject, refusal))
 }
 
 fn error(operation: &str, subject: &str, refusal: Refusal) -> Error {
