@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use converge_model::report::Mode;
 use converge_model::resource::Observed;
-use converge_model::{AnyResource, Changes, Error, ErrorKind, Event, Outcome, Result};
+use converge_model::{AnyResource, Changes, Error, ErrorKind, Event, Outcome, Result, parallel};
 
 use crate::caught::caught;
-use crate::guard::{GUARD_TIMEOUT, decide};
+use crate::guard::{decidable, decide_for};
 use crate::journal::Entry;
 use crate::notification::Announced;
 use crate::redact::{Redacted, own};
@@ -123,16 +123,31 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Decides guards before the first turn, several at a time, where that is the same. In a plan it is not: what is taken
+    /// for granted must be told of the resource it was taken for.
+    pub(crate) fn decide_ahead(&mut self) {
+        if self.request.mode != Mode::Apply || self.stop.asked().is_some() {
+            return;
+        }
+        let positions = decidable(self.items, &self.sightings);
+        let (items, sensitive, system, stop) = (self.items, self.sensitive, self.request.system, &self.stop);
+        let decided = parallel::map_slow(positions.len(), |number| {
+            let declared = items[positions[number]].declared;
+            decide_for(declared, sensitive.redactor(declared), system, stop)
+        });
+        self.decided = positions.into_iter().zip(decided).collect();
+    }
+
     /// Why the guards skip the resource, if they do.
     fn guarded(&mut self, position: usize) -> Result<Option<String>, Box<Ending>> {
         let declared = self.declared(position);
         if declared.guards.is_empty() {
             return Ok(None);
         }
-        let timeout = self.stop.at_most(declared.timeout.map_or(GUARD_TIMEOUT, converge_model::Span::duration));
-        let (redactor, system) = (self.redactor(position), self.request.system);
-        let decided = caught("decide", &declared.id, || decide(&declared.guards, redactor, system, timeout));
         let assumed = self.assumed.len();
+        let ahead = self.decided.remove(&position).filter(|_| self.changed.now() == 0);
+        let decide = || decide_for(declared, self.redactor(position), self.request.system, &self.stop);
+        let decided = ahead.unwrap_or_else(decide);
         self.note_assumptions(position);
         if self.assumed.len() > assumed {
             self.doubts.guard();

@@ -3,27 +3,59 @@
 use std::time::Duration;
 
 use converge_model::system::commands::{CommandSpec, Exit, Purpose};
-use converge_model::{Condition, Error, ErrorKind, Guard, Result, System};
+use converge_model::{CatalogResource, Condition, Error, ErrorKind, Guard, Result, System};
 
+use crate::caught::caught;
+use crate::item::Item;
 use crate::redact::Redactor;
+use crate::stop::Stop;
+use crate::sweep::{Seen, Sighting};
 use crate::words::{last_line, shorten};
 
 /// How long a guard's command may take where the resource says nothing.
-pub(crate) const GUARD_TIMEOUT: Duration = Duration::from_secs(60);
+const GUARD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The exit codes with which a shell says that it found no command, or could not execute what it found.
 const NOT_EXECUTED: [i32; 2] = [126, 127];
+
+/// The positions of the resources whose guards may be decided before the first turn: all with commands for guards, where
+/// nothing is to be changed but behind a guard. Then none of these commands sees anything else than it would in its turn,
+/// or is in the way of a change, unless a guard says yes to one; what was decided counts only until then.
+pub(crate) fn decidable(items: &[Item<'_>], sightings: &[Sighting]) -> Vec<usize> {
+    let is_settled = |(item, sighting): (&Item<'_>, &Sighting)| match sighting.seen {
+        Seen::UpToDate => true,
+        Seen::Differs(_) => !item.declared.guards.is_empty(),
+        Seen::Nothing => item.converger().is_none(),
+        Seen::Failed(_) => false,
+    };
+    let runs_commands = |position: &usize| {
+        let is_command =
+            |guard: &Guard| matches!(guard, Guard::OnlyIf(Condition::Command(_)) | Guard::NotIf(Condition::Command(_)));
+        items[*position].converger().is_some() && items[*position].declared.guards.iter().any(is_command)
+    };
+    let found: Vec<usize> = (0..items.len()).filter(runs_commands).collect();
+    if found.len() > 1 && items.iter().zip(sightings).all(is_settled) { found } else { Vec::new() }
+}
+
+/// Decides the guards of a resource: nothing where all agree; else why it is skipped.
+///
+/// # Errors
+/// As [`decide`].
+pub(crate) fn decide_for(
+    declared: &CatalogResource,
+    redactor: Redactor<'_>,
+    system: &dyn System,
+    stop: &Stop<'_>,
+) -> Result<Option<String>> {
+    let timeout = stop.at_most(declared.timeout.map_or(GUARD_TIMEOUT, converge_model::Span::duration));
+    caught("decide", &declared.id, || decide(&declared.guards, redactor, system, timeout))
+}
 
 /// Decides `guards` in the order written until one says no. Nothing where all agree; else why the resource is skipped.
 ///
 /// # Errors
 /// Where a guard could not be decided: "could not tell" is neither yes nor no.
-pub(crate) fn decide(
-    guards: &[Guard],
-    redactor: Redactor<'_>,
-    system: &dyn System,
-    timeout: Duration,
-) -> Result<Option<String>> {
+fn decide(guards: &[Guard], redactor: Redactor<'_>, system: &dyn System, timeout: Duration) -> Result<Option<String>> {
     for guard in guards {
         let (condition, wanted) = match guard {
             Guard::OnlyIf(condition) => (condition, true),

@@ -24,6 +24,11 @@ impl<'a> KeyRef<'a> {
         }
     }
 
+    /// Whether it is a path.
+    pub(crate) fn is_path(&self) -> bool {
+        matches!(self, KeyRef::Path(_))
+    }
+
     /// The key itself and, where it is a path, its parent and so on up to the root directory.
     pub(crate) fn with_ancestors(self) -> impl Iterator<Item = KeyRef<'a>> {
         std::iter::successors(Some(self), |key| match key {

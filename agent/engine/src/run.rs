@@ -1,5 +1,7 @@
 //! One run: build, order, look, converge each in turn, notify, report.
 
+use std::collections::HashMap;
+
 use converge_model::report::{Mode, ReportedError};
 use converge_model::{CatalogResource, Change, Changes, Error, Key, Outcome, ResourceReport, Result};
 
@@ -48,6 +50,7 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
         sensitive: &sensitive,
         stop,
         sightings,
+        decided: HashMap::new(),
         changed: ChangedKeys::default(),
         doubts: Doubts::default(),
         blocked: Blocked::new(&order, items.len()),
@@ -63,6 +66,7 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
         items: &items,
     };
     run.inherit(recovery.due);
+    run.decide_ahead();
     run.converge_all(order.sequence.iter().copied().chain(request.catalog.resources.len()..items.len()).collect());
     for (position, (id, reason)) in staying.into_iter().enumerate() {
         let report = ResourceReport { reason: Some(reason), ..ended(id, Outcome::Skipped) };
@@ -75,11 +79,13 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
 /// A run in its course.
 pub(crate) struct Run<'a> {
     pub(crate) request: &'a RunRequest<'a>,
-    sensitive: &'a SensitiveProperties,
+    pub(crate) sensitive: &'a SensitiveProperties,
     pub(crate) stop: Stop<'a>,
     /// The resources of the catalog, then what takes orphans away.
     pub(crate) items: &'a [Item<'a>],
     pub(crate) sightings: Vec<Sighting>,
+    /// What guards said before the first turn. It counts as long as nothing was changed.
+    pub(crate) decided: HashMap<usize, Result<Option<String>>>,
     pub(crate) changed: ChangedKeys<'a>,
     /// What a plan is not sure of.
     pub(crate) doubts: Doubts<'a>,
@@ -243,6 +249,24 @@ impl<'a> Run<'a> {
 
 /// What the journal keeps of a resource that was changed: a diff would make it as long as what was written.
 fn without_diffs(resource: &ResourceReport) -> ResourceReport {
-    let changes = resource.changes.iter().map(|change| Change { diff: None, ..change.clone() }).collect();
-    ResourceReport { changes, ..resource.clone() }
+    let short = |change: &Change| Change {
+        property: change.property.clone(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+        diff: None,
+        kind: change.kind,
+    };
+    let ResourceReport { id, outcome, changes, reason, error, ignored, audit, assumptions, micros, origin } = resource;
+    ResourceReport {
+        id: id.clone(),
+        outcome: *outcome,
+        changes: changes.iter().map(short).collect(),
+        reason: reason.clone(),
+        error: error.clone(),
+        ignored: *ignored,
+        audit: *audit,
+        assumptions: assumptions.clone(),
+        micros: *micros,
+        origin: origin.clone(),
+    }
 }

@@ -1,6 +1,8 @@
 //! One parallel look at the whole machine, before anything is changed.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use converge_model::resource::Observed;
 use converge_model::{AnyResource, Clock, Error, Key, ResourceId, Result, System, parallel};
@@ -56,17 +58,64 @@ pub(crate) fn observe(id: &ResourceId, resource: &dyn AnyResource, system: &dyn 
     caught("observe", id, || resource.observe(system))
 }
 
-/// Looks at all of them. Where the run is stopped meanwhile, the rest is not looked at.
+/// Looks at all of them but those that will be looked at again anyway. Where the run is stopped meanwhile, the rest is not
+/// looked at.
 pub(crate) fn sweep(items: &[Item<'_>], system: &dyn System, clock: &dyn Clock, stop: &Stop<'_>) -> Vec<Sighting> {
     system.prepare(&questions(items));
-    parallel::map(items.len(), |position| {
+    let coming = Coming::default();
+    let look = |position: usize| {
         let item = &items[position];
         let Some(resource) = item.converger().filter(|_| stop.asked().is_none()) else { return Sighting::NONE };
+        if coming.leads_to(item) {
+            return Sighting::NONE;
+        }
         let begun = clock.monotonic_micros();
         let sighting = Sighting::of(&item.declared.id, resource, system, 0);
         let micros = clock.monotonic_micros().saturating_sub(begun);
+        if matches!(sighting.seen, Seen::Differs(_)) {
+            coming.add(item);
+        }
         Sighting { micros: u32::try_from(micros).unwrap_or(u32::MAX), ..sighting }
-    })
+    };
+    // What is known of services comes from another process, which answers while all else is looked at.
+    let is_last = |position: &usize| matches!(items[*position].footprint.gives[..], [Key::Unit(_)]);
+    let mut sightings = parallel::map(items.len(), |position| match is_last(&position) {
+        true => Sighting::NONE,
+        false => look(position),
+    });
+    for position in (0..items.len()).filter(is_last) {
+        sightings[position] = look(position);
+    }
+    sightings
+}
+
+/// The paths that are about to be changed, as far as is known by now. What needs one of them is looked at in its turn:
+/// whatever is seen there now would not count any more.
+#[derive(Default)]
+struct Coming<'a> {
+    any: AtomicBool,
+    paths: RwLock<HashSet<KeyRef<'a>>>,
+}
+
+impl<'a> Coming<'a> {
+    /// Adds what `item` gives, which differs. Where guards may still skip it, nothing is known to come of it.
+    fn add(&self, item: &'a Item<'_>) {
+        if item.declared.guards.is_empty() && !item.declared.audit {
+            let mut paths = self.paths.write().unwrap_or_else(PoisonError::into_inner);
+            paths.extend(item.footprint.gives.iter().filter_map(KeyRef::of).filter(KeyRef::is_path));
+            self.any.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether the item needs one of them, or a path below one.
+    fn leads_to(&self, item: &Item<'_>) -> bool {
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
+        let paths = self.paths.read().unwrap_or_else(PoisonError::into_inner);
+        let needs = item.footprint.needs.iter().filter_map(KeyRef::of).filter(KeyRef::is_path);
+        needs.flat_map(KeyRef::with_ancestors).any(|key| paths.contains(&key))
+    }
 }
 
 /// What will be looked at and can be asked together. Paths cannot, and there are many.

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// Below so many things, starting threads costs more than it gains.
+/// Below so many small things, starting threads costs more than it gains.
 const SERIAL_BELOW: usize = 200;
 
 /// More threads than these only wait for each other and for the disk.
@@ -33,11 +33,25 @@ pub fn chunks<S, R: Send>(
     state: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, Range<usize>) -> R + Sync,
 ) -> Vec<R> {
-    let threads = if count < SERIAL_BELOW { 1 } else { processors().min(MOST_THREADS) };
-    if threads == 1 {
-        return vec![work(&mut state(), 0..count)];
+    match if count < SERIAL_BELOW { 1 } else { processors() } {
+        1 => vec![work(&mut state(), 0..count)],
+        threads => spread(count, size.max(1), threads, state, work),
     }
-    let size = size.max(1);
+}
+
+/// As [`map`], of work that takes long, each time, or waits: few things are spread too.
+pub fn map_slow<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    let one = |_: &mut (), range: Range<usize>| work(range.start);
+    if count == 0 { Vec::new() } else { spread(count, 1, processors().min(count), || (), one) }
+}
+
+fn spread<S, R: Send>(
+    count: usize,
+    size: usize,
+    threads: usize,
+    state: impl Fn() -> S + Sync,
+    work: impl Fn(&mut S, Range<usize>) -> R + Sync,
+) -> Vec<R> {
     let range = |chunk: usize| chunk * size..count.min((chunk + 1) * size);
     let total = count.div_ceil(size);
     let next = AtomicUsize::new(0);
@@ -65,10 +79,10 @@ pub fn chunks<S, R: Send>(
     results.into_iter().enumerate().map(result).collect()
 }
 
-/// How many threads can run at a time. Asked once: the answer is in files.
+/// How many threads to start. Asked once: the answer is in files.
 fn processors() -> usize {
     static PROCESSORS: OnceLock<usize> = OnceLock::new();
-    *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, NonZeroUsize::get))
+    *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS))
 }
 
 #[cfg(test)]
@@ -80,6 +94,7 @@ mod tests {
         for count in [0, 1, 31, 199, 200, 1_000, 1_025] {
             let wanted: Vec<usize> = (0..count).collect();
             assert_eq!(map(count, |n| n), wanted, "{count}");
+            assert_eq!(map_slow(count, |n| n), wanted, "{count}");
             let ranges = chunks(count, 7, || (), |(), range| range);
             assert_eq!(ranges.into_iter().flatten().collect::<Vec<_>>(), wanted, "{count}");
         }
