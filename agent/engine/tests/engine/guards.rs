@@ -69,16 +69,25 @@ fn every_guard_counts_and_none_is_guessed() {
 
 #[test]
 fn a_guard_is_decided_when_the_turn_comes() {
-    let world = World::new(MemoryMachine::debian());
-    let report = world.run(&catalog([
-        file("/etc/flag", "x"),
-        file("/etc/a", "a").only_if("test -f /etc/flag"),
-        file("/etc/b", "b").not_if("test -f /etc/flag"),
-        declare("directory[/etc/c]").not_if("false"),
-    ]));
-    let outcomes = outcomes(&report);
-    assert_eq!(
-        [outcomes["file[/etc/a]"], outcomes["file[/etc/b]"], outcomes["directory[/etc/c]"]],
-        [Outcome::Updated, Outcome::Skipped, Outcome::Updated]
-    );
+    // Behind a guard of its own, the flag does not keep the others from being asked early.
+    for guard in [None, Some("true")] {
+        let world = World::new(MemoryMachine::debian());
+        let flag = file("/etc/flag", "x");
+        let declared = catalog([
+            guard.into_iter().fold(flag, Declaration::only_if),
+            file("/etc/a", "a").only_if("test -f /etc/flag"),
+            file("/etc/b", "b").not_if("test -f /etc/flag"),
+            declare("directory[/etc/c]").not_if("false"),
+        ]);
+        let ended = outcomes(&world.run(&declared));
+        assert_eq!(
+            [ended["file[/etc/a]"], ended["file[/etc/b]"], ended["directory[/etc/c]"]],
+            [Outcome::Updated, Outcome::Skipped, Outcome::Updated],
+            "{guard:?}"
+        );
+        let asked = world.machine.commands_run().len();
+        world.run(&declared);
+        let again = world.machine.commands_run().len() - asked;
+        assert_eq!(again, 3 + usize::from(guard.is_some()), "an idle run asks each guard once");
+    }
 }
