@@ -40,12 +40,26 @@ pub(crate) struct Cli {
     pub common: CommonArgs,
 }
 
+/// The agent alone: what most processes are. A run does not pay for the description of every command.
+#[derive(Debug, Parser)]
+struct Alone {
+    #[command(flatten)]
+    agent: AgentArgs,
+
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
 impl Cli {
     /// What was typed. Common options may stand before a command, as they may behind it; the agent's own may not.
     ///
     /// # Errors
     /// Where it means nothing. Asking for help is an error to the parser too.
     pub(crate) fn typed() -> Result<Self, clap::Error> {
+        // Whatever is no run of the agent, or a wrong one, is a matter of the whole.
+        if let Ok(Alone { agent, common }) = Alone::try_parse() {
+            return Ok(Self { command: None, agent, common });
+        }
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(std::env::args_os())?;
         if let Some(name) = matches.subcommand_name() {

@@ -39,7 +39,7 @@ use run::{Agent, Limits};
 /// One run's memory, quickly had; a daemon between two runs holds next to nothing.
 #[cfg(target_env = "musl")]
 #[global_allocator]
-static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::typed() {
