@@ -91,10 +91,9 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
 /// `converge --once`
 fn once(args: &AgentArgs, common: &CommonArgs, console: Console) -> Outcome {
     let agent = Agent::open(common, console)?;
-    let choice = PolicyChoice::new(&args.policy, console)?;
     let deadline = args.deadline.or(agent.config.deadline).map(converge_model::Span::duration);
     let limits = Limits { lock_wait: args.lock_wait.duration(), deadline };
-    let done = agent.converge(choice, limits)?;
+    let done = agent.converge(|| PolicyChoice::new(&args.policy, console), limits)?;
     console.result(&done.report, report::summary)?;
     if done.code == SUCCESS { Ok(()) } else { Err(Failure::Said(done.code)) }
 }

@@ -72,16 +72,17 @@ impl Agent {
         Ok(Self { config_dir, config, state, console, cancel })
     }
 
-    /// Converges once: takes the lock, settles what an earlier run left, runs, and puts the report where it cannot be lost.
+    /// Converges once what `choose` says: takes the lock, settles what an earlier run left, runs, and puts the report where it cannot be lost.
     ///
     /// # Errors
     /// Where there was no run to report: the lock was not to be had, or the machine's own state cannot be written.
-    pub(crate) fn converge(&self, choice: PolicyChoice, limits: Limits) -> Outcome<Done> {
-        let source = self.source(choice)?;
+    pub(crate) fn converge(&self, choose: impl FnOnce() -> Outcome<PolicyChoice>, limits: Limits) -> Outcome<Done> {
+        let early = self.gather();
+        let source = self.source(choose()?)?;
         let started = MachineClock.now();
         let holder = format!("converge, since {} UTC", crate::console::words::moment(started));
-        let _lock = RunLock::take(&self.state.lock_file(), &holder, limits.lock_wait, &self.cancel)?;
-        let facts = Gathering::begin(self.config_dir.facts_directory());
+        let lock = RunLock::take(&self.state.lock_file(), &holder, limits.lock_wait, &self.cancel)?;
+        let facts = if lock.was_waited_for() { self.gather() } else { early };
         let journal = FileJournal::new(&self.state);
         let store = source.store();
         let mut remarks = Vec::new();
@@ -125,14 +126,14 @@ impl Agent {
         Ok(Done { report, code })
     }
 
-    /// What a run would change.
+    /// What a run would change of what `choose` says.
     ///
     /// # Errors
     /// Where the policy is not to be had, or cannot be bound.
-    pub(crate) fn plan(&self, choice: PolicyChoice) -> Outcome<Done> {
+    pub(crate) fn plan(&self, choose: impl FnOnce() -> Outcome<PolicyChoice>) -> Outcome<Done> {
         let mut remarks = Vec::new();
-        let facts = Gathering::begin(self.config_dir.facts_directory());
-        let prepared = self.prepare(choice, &mut remarks)?;
+        let facts = self.gather();
+        let prepared = self.prepare(choose()?, &mut remarks)?;
         let journal = FileJournal::new(&self.state);
         let mut pass = Pass {
             agent: self,
@@ -160,6 +161,11 @@ impl Agent {
     /// Where it is not to be had.
     pub(crate) fn prepare(&self, choice: PolicyChoice, remarks: &mut Vec<String>) -> Outcome<Prepared> {
         Ok(self.source(choice)?.prepare(Purpose::Look, remarks)?)
+    }
+
+    /// Begins to look what the machine is: that takes as long as reading a policy.
+    fn gather(&self) -> Gathering {
+        Gathering::begin(self.config_dir.facts_directory())
     }
 
     fn source(&self, choice: PolicyChoice) -> Outcome<PolicySource> {

@@ -18,6 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
+    waited: bool,
 }
 
 impl RunLock {
@@ -27,6 +28,16 @@ impl RunLock {
     /// # Errors
     /// Names the holder where the lock did not come free in time; where the file cannot be made.
     pub fn take(path: &Path, holder: &str, wait: Duration, cancel: &Cancel) -> Result<Self> {
+        Self::take_pausing(path, holder, wait, cancel, || std::thread::sleep(PATIENCE))
+    }
+
+    fn take_pausing(
+        path: &Path,
+        holder: &str,
+        wait: Duration,
+        cancel: &Cancel,
+        mut pause: impl FnMut(),
+    ) -> Result<Self> {
         let trouble = |error: std::io::Error| Error::io("lock", path.display(), &error);
         let file = OpenOptions::new()
             .read(true)
@@ -37,6 +48,7 @@ impl RunLock {
             .open(path)
             .map_err(trouble)?;
         let deadline = Instant::now() + wait;
+        let mut waited = false;
         while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(trouble(error.into()));
@@ -55,7 +67,8 @@ impl RunLock {
                 )
                 .with_hint("wait for that run to end, or give it more time with --lock-wait"));
             }
-            std::thread::sleep(PATIENCE);
+            waited = true;
+            pause();
         }
         let name = format!("pid {}, {holder}\n", std::process::id());
         let named = file.write_all_at(name.as_bytes(), 0).and_then(|()| match file.metadata()?.len() {
@@ -63,7 +76,12 @@ impl RunLock {
             _ => Ok(()),
         });
         named.map_err(trouble)?;
-        Ok(Self { _file: file })
+        Ok(Self { _file: file, waited })
+    }
+
+    /// Whether another run held it: what was known of the machine before may be so no more.
+    pub fn was_waited_for(&self) -> bool {
+        self.waited
     }
 }
 
@@ -78,7 +96,19 @@ mod tests {
         let first = RunLock::take(&path, "the first", Duration::ZERO, &Cancel::new()).unwrap();
         let error = RunLock::take(&path, "the second", Duration::ZERO, &Cancel::new()).unwrap_err();
         assert!(error.cause.contains("the first") && error.cause.contains(&std::process::id().to_string()), "{error}");
+        assert!(!first.was_waited_for());
         drop(first);
         RunLock::take(&path, "the second", Duration::ZERO, &Cancel::new()).unwrap();
+    }
+
+    #[test]
+    fn who_waited_knows_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let mut first = Some(RunLock::take(&path, "the first", Duration::ZERO, &Cancel::new()).unwrap());
+        let pause = || drop(first.take());
+        let wait = Duration::from_secs(60);
+        let second = RunLock::take_pausing(&path, "the second", wait, &Cancel::new(), pause).unwrap();
+        assert!(second.was_waited_for());
     }
 }
