@@ -211,6 +211,8 @@ fn the_daemon_converges_on_its_interval_and_ends_whole() -> Result<()> {
         .shell("cd /root/policy && converge token create --policy web --group prod | converge enroll --name web-1 -")?
         .assert_ok();
     machine.write_file("/etc/converge/agent.toml", "interval = \"1s\"\n")?;
+    machine.shell("mkdir /etc/systemd/system/converge.service.d")?.assert_ok();
+    machine.write_file("/etc/systemd/system/converge.service.d/watchdog.conf", "[Service]\nWatchdogSec=3s\n")?;
     site.start_unit("converge.service")?;
     let exists = |path: &str| machine.run(["test", "-e", path]).map(|output| output.success());
     wait_until("the daemon never converged", || exists("/srv/web/index.html"))?;
@@ -226,6 +228,17 @@ fn the_daemon_converges_on_its_interval_and_ends_whole() -> Result<()> {
     wait_until("the daemon took no new revision", || {
         Ok(machine.read_file("/srv/web/index.html")? == "anew on web-1\n")
     })?;
+
+    // Between two runs it is alive for the service manager, and says what it waits for.
+    machine.write_file("/etc/converge/agent.toml", "interval = \"1000h\"\n")?;
+    machine.run(["systemctl", "reload", "converge"])?.assert_ok();
+    let shown = |property: &str| Ok(machine.run(["systemctl", "show", "-P", property, "converge"])?.assert_ok().stdout);
+    wait_until("the daemon never waited", || Ok(shown("StatusText")?.starts_with("converges next at ")))?;
+    machine.run(["sleep", "5"])?.assert_ok();
+    assert_eq!(shown("NRestarts")?.trim(), "0");
+    machine.run(["rm", "/srv/web/index.html"])?.assert_ok();
+    machine.run(["systemctl", "kill", "--signal=USR1", "--kill-whom=main", "converge"])?.assert_ok();
+    wait_until("the daemon did not converge when it was told to", || exists("/srv/web/index.html"))?;
 
     machine.run(["systemctl", "stop", "converge"])?.assert_ok();
     machine.run(["systemctl", "show", "-P", "Result", "converge"])?.assert_text("success");

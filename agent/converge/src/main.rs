@@ -4,7 +4,7 @@
 //!
 //! # Current limitations
 //!
-//! - The daemon has no watchdog, and all nodes of an interval check in when they started.
+//! - The daemon holds no request open: what is published is converged at its next moment.
 
 mod access;
 mod cli;

@@ -2,7 +2,11 @@
 //!
 //! A run that crashes takes nothing with it, gives all its memory back, and picks up a new binary by itself. The daemon
 //! keeps nothing but the time of the next run.
+//!
+//! SIGUSR1 converges now, SIGHUP reads the interval again, SIGTERM and SIGINT end after the current resource.
 #![expect(clippy::disallowed_methods, reason = "the daemon starts itself again for every run")]
+
+mod schedule;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
@@ -10,16 +14,21 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use converge_model::{Error, Result, Span};
+use converge_model::{Clock, Error, Result, Span};
+use converge_system::linux::facts;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM, SIGUSR1};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::cli::{AgentArgs, CommonArgs};
+use crate::clock::MachineClock;
 use crate::config::ConfigDir;
 use crate::console::Console;
+use crate::console::words::moment;
 use crate::failure::{Failure, Outcome};
+use schedule::Phase;
 
 /// The shortest interval.
 const SHORTEST: Span = Span::seconds(1);
@@ -30,6 +39,8 @@ enum Wake {
     Stop,
     /// SIGUSR1: converge now.
     Now,
+    /// SIGHUP: read the configuration again.
+    Reload,
     /// SIGCHLD: the run may have ended.
     Child,
 }
@@ -37,70 +48,157 @@ enum Wake {
 /// Converges on an interval until it is asked to stop; then lets the current run end after its current resource.
 pub(crate) fn run(args: &AgentArgs, common: &CommonArgs, console: Console) -> Outcome {
     let config = ConfigDir::new(&common.config_dir);
-    let interval = args.interval.unwrap_or(config.agent()?.interval);
-    if interval < SHORTEST {
-        return Err(Failure::input(
-            "converge",
-            format_args!("every {interval}"),
-            format_args!("{SHORTEST} is the least"),
-        ));
-    }
-    if args.policy.policy.is_none() && config.node()?.is_none() {
+    let interval = interval(args, &config)?;
+    let node = config.node()?;
+    if args.policy.policy.is_none() && node.is_none() {
         return Err(config.not_a_node().into());
     }
-    let daemon = Daemon { command: Invocation::new(args, common)?, wakes: listen()?, console };
+    let name = match (&args.policy.node, node) {
+        (Some(name), _) => name.clone(),
+        (None, Some(node)) => node.name,
+        (None, None) => facts::hostname()?,
+    };
+    let daemon = Daemon {
+        args,
+        config,
+        command: Invocation::new(args, common)?,
+        wakes: listen()?,
+        phase: Phase::of(&name),
+        watchdog: sd_notify::watchdog_enabled(),
+        console,
+    };
     console.note(format_args!("converging every {interval}; SIGUSR1 converges now"));
     // Whoever started it as a service may go on.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tell(&[NotifyState::Ready]);
     Ok(daemon.serve(interval)?)
 }
 
-struct Daemon {
+/// How often to converge, as a flag says or agent.toml.
+fn interval(args: &AgentArgs, config: &ConfigDir) -> Outcome<Span> {
+    let interval = args.interval.unwrap_or(config.agent()?.interval);
+    if interval < SHORTEST {
+        let subject = format_args!("every {interval}");
+        return Err(Failure::input("converge", subject, format_args!("{SHORTEST} is the least")));
+    }
+    Ok(interval)
+}
+
+/// Tells the service manager, if there is one.
+fn tell(states: &[NotifyState<'_>]) {
+    let _ = sd_notify::notify(states);
+}
+
+struct Daemon<'a> {
+    args: &'a AgentArgs,
+    config: ConfigDir,
     command: Invocation,
     wakes: Receiver<Wake>,
+    phase: Phase,
+    /// How long the service manager waits for a sign of life.
+    watchdog: Option<Duration>,
     console: Console,
 }
 
-impl Daemon {
-    fn serve(&self, interval: Span) -> Result<()> {
+/// What was asked for while a run went on.
+#[derive(Default)]
+struct Asked {
+    stop: bool,
+    now: bool,
+    reload: bool,
+}
+
+impl Daemon<'_> {
+    fn serve(&self, mut interval: Span) -> Result<()> {
         loop {
-            let next = Instant::now() + interval.duration();
-            if self.converge()? {
+            let began = Instant::now();
+            let asked = self.converge()?;
+            if asked.stop {
                 return Ok(());
             }
+            if asked.reload {
+                interval = self.reload(interval);
+            }
+            if asked.now {
+                continue;
+            }
+            let mut next = self.next(interval, began);
             loop {
-                match self.wakes.recv_timeout(next.saturating_duration_since(Instant::now())) {
-                    Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                    Ok(Wake::Now) | Err(RecvTimeoutError::Timeout) => break,
-                    Ok(Wake::Child) => {}
+                match self.wake(next) {
+                    Some(Wake::Stop) => return Ok(()),
+                    Some(Wake::Now) | None => break,
+                    Some(Wake::Reload) => {
+                        interval = self.reload(interval);
+                        next = self.next(interval, began);
+                    }
+                    Some(Wake::Child) => {}
                 }
             }
         }
     }
 
-    /// Runs once, and says whether the daemon was asked to stop meanwhile.
-    fn converge(&self) -> Result<bool> {
+    /// When to converge next, where the last run began then.
+    fn next(&self, interval: Span, began: Instant) -> Instant {
+        let now = MachineClock.now();
+        let wait = self.phase.wait(interval.duration(), now, began.elapsed());
+        let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        let at = converge_model::Timestamp(now.0.saturating_add(millis));
+        tell(&[NotifyState::Status(&format!("converges next at {} UTC", moment(at)))]);
+        Instant::now() + wait
+    }
+
+    /// The interval that is configured now; what is wrong is said, and changes nothing.
+    fn reload(&self, before: Span) -> Span {
+        let interval = interval(self.args, &self.config).unwrap_or_else(|failure| {
+            self.console.failure(&failure);
+            before
+        });
+        self.console.note(format_args!("converging every {interval}"));
+        interval
+    }
+
+    /// What wakes the daemon until then, if anything does. The service manager hears meanwhile that the daemon is well.
+    fn wake(&self, until: Instant) -> Option<Wake> {
+        loop {
+            if self.watchdog.is_some() {
+                tell(&[NotifyState::Watchdog]);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            let wait = self.watchdog.map_or(left, |limit| left.min(limit / 3));
+            match self.wakes.recv_timeout(wait) {
+                Ok(wake) => return Some(wake),
+                Err(RecvTimeoutError::Disconnected) => return Some(Wake::Stop),
+                Err(RecvTimeoutError::Timeout) if wait == left => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    /// Runs once, and gives what was asked for meanwhile.
+    fn converge(&self) -> Result<Asked> {
+        let mut asked = Asked::default();
         let mut child = match self.command.start() {
             Ok(child) => child,
             Err(error) => {
                 // No process to be had now says nothing about the next time.
                 self.console.note(format_args!("{error}; the next run is tried on time"));
-                return Ok(false);
+                return Ok(asked);
             }
         };
-        let mut stopping = false;
+        tell(&[NotifyState::Status("converging")]);
         loop {
             if let Some(status) = child.try_wait().map_err(|error| Error::io("wait for", "the run", &error))? {
                 self.console.note(ending(status));
-                return Ok(stopping);
+                return Ok(asked);
             }
             // A wake may be missed between two looks; none is missed for longer than this.
-            match self.wakes.recv_timeout(Duration::from_secs(1)) {
-                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => {
-                    stopping = true;
+            match self.wake(Instant::now() + Duration::from_secs(1)) {
+                Some(Wake::Stop) => {
+                    asked.stop = true;
                     forward(&child);
                 }
-                Ok(Wake::Now | Wake::Child) | Err(RecvTimeoutError::Timeout) => {}
+                Some(Wake::Now) => asked.now = true,
+                Some(Wake::Reload) => asked.reload = true,
+                Some(Wake::Child) | None => {}
             }
         }
     }
@@ -124,12 +222,13 @@ fn forward(child: &Child) {
 
 fn listen() -> Result<Receiver<Wake>> {
     let trouble = |error: std::io::Error| Error::io("listen for", "signals", &error);
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGUSR1, SIGCHLD]).map_err(trouble)?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD]).map_err(trouble)?;
     let (sender, receiver) = channel();
     let taken = std::thread::Builder::new().name("signals".to_owned()).stack_size(64 << 10).spawn(move || {
         for signal in signals.forever() {
             let wake = match signal {
                 SIGUSR1 => Wake::Now,
+                SIGHUP => Wake::Reload,
                 SIGCHLD => Wake::Child,
                 _ => Wake::Stop,
             };
