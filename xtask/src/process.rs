@@ -25,21 +25,14 @@ pub(crate) fn run(line: &[&str], environment: &[(&str, String)]) -> bool {
 
 /// Runs a program only to learn whether it works; nothing is shown.
 pub(crate) fn works(line: &[&str]) -> bool {
-    let [program, rest @ ..] = line else { return false };
-    Command::new(program)
-        .args(rest)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    answer(line).is_some()
 }
 
 /// What a program that ends well says on standard output, without the end of the line.
 pub(crate) fn answer(line: &[&str]) -> Option<String> {
     let (program, rest) = line.split_first()?;
     let output = Command::new(program).args(rest).stderr(Stdio::null()).output().ok()?;
-    let text = output.status.success().then(|| String::from_utf8(output.stdout).ok())??;
-    Some(text.trim_end().to_owned())
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 /// As [`run`], for `cargo test`: also adds the results that go by to `tally`.

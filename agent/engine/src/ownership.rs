@@ -17,6 +17,8 @@ pub(crate) struct Ownership<'a> {
     fingerprint: u64,
     /// The ledger before the run, once it was needed; nothing where it could not be read.
     before: Option<Option<Ledger>>,
+    /// Whether the ledger is that of this catalog, and the journal knows of nothing more.
+    is_settled: bool,
     /// What the journal knows this agent made, and the ledger may not.
     recovered: BTreeMap<ResourceId, Owned>,
     /// Positions of what this run made.
@@ -31,12 +33,14 @@ impl<'a> Ownership<'a> {
         store: &'a dyn LedgerStore,
         recovered: BTreeMap<ResourceId, Owned>,
     ) -> Self {
+        let fingerprint = fingerprint(catalog);
         Self {
             catalog,
             kinds,
             store,
-            fingerprint: fingerprint(catalog),
+            fingerprint,
             before: None,
+            is_settled: recovered.is_empty() && store.catalog() == Some(fingerprint),
             recovered,
             created: HashSet::new(),
             remarks: Vec::new(),
@@ -68,13 +72,9 @@ impl<'a> Ownership<'a> {
         loaded.as_ref()
     }
 
-    fn is_settled(&self) -> bool {
-        self.recovered.is_empty() && self.store.catalog() == Some(self.fingerprint)
-    }
-
     /// What left the policy, and what becomes of it. `items` are those of the catalog.
     pub(crate) fn orphaned(&mut self, items: &[Item<'_>]) -> Orphaned {
-        if self.is_settled() {
+        if self.is_settled {
             return Orphaned::default();
         }
         let (policy, kinds) = (self.catalog.orphans, self.kinds);
@@ -120,7 +120,7 @@ impl<'a> Ownership<'a> {
         released: &[ResourceId],
         touched: bool,
     ) -> Option<Ledger> {
-        if !touched && self.is_settled() {
+        if !touched && self.is_settled {
             return None;
         }
         let before = self.before()?.clone();

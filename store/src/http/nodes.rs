@@ -102,21 +102,12 @@ pub(super) async fn approve(
     Ok((Extension(said), Json(Approval { fingerprint: Some(fingerprint) })))
 }
 
-pub(super) async fn revoke(
+pub(super) async fn set_revoked<const REVOKED: bool>(
     State(app): State<Arc<App>>,
     by: Operator,
     Named(name): Named<String>,
 ) -> Result<StatusCode, Answer> {
-    app.blocking(move |app| app.set_revoked(&by, &name, true)).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
-pub(super) async fn unrevoke(
-    State(app): State<Arc<App>>,
-    by: Operator,
-    Named(name): Named<String>,
-) -> Result<StatusCode, Answer> {
-    app.blocking(move |app| app.set_revoked(&by, &name, false)).await?;
+    app.blocking(move |app| app.set_revoked(&by, &name, REVOKED)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

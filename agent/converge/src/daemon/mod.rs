@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use converge_model::{Clock, Error, Result, Span};
+use converge_model::{Clock, Error, Result, Span, Timestamp};
 use converge_system::linux::facts;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -141,7 +141,7 @@ impl Daemon<'_> {
         let now = MachineClock.now();
         let wait = self.phase.wait(interval.duration(), now, began.elapsed());
         let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        let at = converge_model::Timestamp(now.0.saturating_add(millis));
+        let at = Timestamp(now.0.saturating_add(millis));
         tell(&[NotifyState::Status(&format!("converges next at {} UTC", moment(at)))]);
         Instant::now() + wait
     }

@@ -72,7 +72,8 @@ impl Agent {
         Ok(Self { config_dir, config, state, console, cancel })
     }
 
-    /// Converges once what `choose` says: takes the lock, settles what an earlier run left, runs, and puts the report where it cannot be lost.
+    /// Converges once what `choose` says: takes the lock, settles what an earlier run left, runs, and puts the report where
+    /// it cannot be lost.
     ///
     /// # Errors
     /// Where there was no run to report: the lock was not to be had, or the machine's own state cannot be written.
