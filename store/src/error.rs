@@ -63,13 +63,21 @@ impl StoreError {
 
     /// More is asked for than can be done now. Whoever is told so comes back later, and not all at the same moment.
     pub(crate) fn busy() -> Self {
-        const SOONEST: u64 = 2;
+        Self::later(2, 28, "more is asked of the store than it can do at once; try again later")
+    }
+
+    /// More requests are held than the store holds. Whoever is told so learns of changes when it asks the next time.
+    pub(crate) fn holds_too_many() -> Self {
+        Self::later(30, 90, "the store holds as many requests as it can; ask without `wait`, or later")
+    }
+
+    /// Whoever is told so comes back after `soonest` seconds, or up to `spread` seconds later.
+    fn later(soonest: u64, spread: u64, detail: &str) -> Self {
         let mut random = [0; 1];
         // Without random bytes all come back at the same moment, and are told so again.
         let _ = getrandom::fill(&mut random);
-        let seconds = SOONEST + u64::from(random[0]) % 28;
-        let problem = Problem::new(503, "busy", "The store is busy");
-        let problem = problem.with_detail("more is asked of the store than it can do at once; try again later");
+        let seconds = soonest + u64::from(random[0]) % spread;
+        let problem = Problem::new(503, "busy", "The store is busy").with_detail(detail);
         StoreError::Refused(Box::new(Problem { retry_after: Some(seconds), ..problem }))
     }
 

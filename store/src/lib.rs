@@ -4,7 +4,7 @@
 //! - `app`: what the store does: enrol, publish, assign, take reports. Knows who may do it.
 //! - `persistence`: one method a transaction, over an embedded database; `blobs`: a directory by digest.
 //!
-//! Nothing of the store's state lives in the process but a signal that wakes held requests.
+//! Nothing of the store's state lives in the process but the requests that it holds.
 //!
 //! # Current limitations
 //!

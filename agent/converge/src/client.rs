@@ -5,7 +5,9 @@
 
 mod authority;
 mod blob_bytes;
+mod held;
 mod pages;
+mod refusal;
 
 use std::time::Duration;
 
@@ -22,7 +24,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use blob_bytes::BlobBytes;
+pub(crate) use held::{HOLD_SECONDS, HeldRequest, Told, Trouble};
 use pages::Pages;
+use refusal::kind_of;
 
 /// How often a request is asked: once, with the store's time, and with the key that it has taken meanwhile.
 const TRIES: usize = 3;
@@ -439,16 +443,6 @@ impl StoreClient {
     /// The store answered no.
     async fn refused(&self, operation: &str, response: Response) -> (Error, Option<Problem>) {
         let status = response.status();
-        let kind = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ErrorKind::Denied,
-            StatusCode::NOT_FOUND => ErrorKind::NotFound,
-            StatusCode::CONFLICT
-            | StatusCode::UNPROCESSABLE_ENTITY
-            | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::BAD_REQUEST => ErrorKind::Invalid,
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => ErrorKind::Busy,
-            _ => ErrorKind::Failed,
-        };
         let place = response.headers().get(reqwest::header::LOCATION).and_then(|place| place.to_str().ok());
         let hint = match (status, place) {
             (_, Some(place)) if status.is_redirection() => {
@@ -469,7 +463,7 @@ impl StoreClient {
             Some(problem) => problem.detail.as_ref().unwrap_or(&problem.title).clone(),
             None => format!("it answered {status}"),
         };
-        (Error { hint, ..Error::new(kind, operation, &self.base, cause) }, problem)
+        (Error { hint, ..Error::new(kind_of(status.as_u16()), operation, &self.base, cause) }, problem)
     }
 }
 

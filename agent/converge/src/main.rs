@@ -4,7 +4,7 @@
 //!
 //! # Current limitations
 //!
-//! - The daemon holds no request open: what is published is converged at its next moment.
+//! - A daemon of a policy from this machine's disk does not notice that it changed before its next moment.
 
 mod access;
 mod cli;

@@ -8,6 +8,8 @@ pub const BLOB_BYTES: u64 = 4 << 30;
 pub const NAME_BYTES: usize = 128;
 /// Seconds for which the store holds a request that waits for a change, whatever was asked for.
 pub const WAIT_SECONDS: u64 = 55;
+/// Requests that the store holds at once; one of each node. Connections are left for those that are worked on.
+pub const HELD_REQUESTS: usize = 16_000;
 /// Bytes of the body with which a machine enrols: nobody is known yet who asks.
 pub const ENROLL_BYTES: usize = 64 << 10;
 /// Seconds after which a node that was not heard of is silent: four of the agent's default intervals.

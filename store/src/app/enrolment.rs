@@ -5,9 +5,9 @@ use converge_protocol::limits::check_name;
 use converge_protocol::{EnrollRequest, EnrollResponse, Page};
 use converge_trust::node_key::{NodePublicKey, Purpose, enrolment_message, rotation_message, signature_from_text};
 
-use super::App;
 use super::identity::{Node, Operator, kept};
 use super::tokens::hash_of;
+use super::{App, Changed};
 use crate::error::{StoreError, StoreResult};
 use crate::persistence::{Candidate, Deed};
 
@@ -56,7 +56,7 @@ impl App {
     pub(crate) fn approve(&self, by: &Operator, name: &str, approval: &Approval) -> StoreResult<String> {
         self.may_admit(by, name)?;
         let fingerprint = self.database.approve(name, approval.fingerprint.as_deref())?;
-        self.wake_held_requests();
+        self.tell_held_requests(Changed::Node(name));
         tracing::info!(node = name, fingerprint, "waiting machine approved");
         Ok(fingerprint)
     }
@@ -65,7 +65,7 @@ impl App {
     pub(crate) fn set_revoked(&self, by: &Operator, name: &str, revoked: bool) -> StoreResult<()> {
         self.may_admit(by, name)?;
         self.database.set_revoked(name, revoked.then(|| self.now()))?;
-        self.wake_held_requests();
+        self.tell_held_requests(Changed::Node(name));
         tracing::info!(node = name, revoked, "node revoked or taken again");
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod enrolment;
+mod held;
 pub(crate) mod identity;
 mod nodes;
 mod publishing;
@@ -24,18 +25,20 @@ use crate::files::{lock, private_directory};
 use crate::metrics::Metrics;
 use crate::persistence::{Database, KnownNode};
 use audit::Allowance;
+pub(crate) use held::Changed;
+use held::Held;
 use identity::Node;
 use replays::Replays;
 
 /// A contact is written down when the last one is older than this: an unchanged check-in costs no write.
 const CONTACT_MILLIS: u64 = 60_000;
 
-/// The store's parts, and the signal that wakes held requests.
+/// The store's parts, and the requests that it holds.
 pub(crate) struct App {
     database: Database,
     blobs: Blobs,
     clock: Arc<dyn Clock>,
-    changed: tokio::sync::watch::Sender<u64>,
+    held: Arc<Held>,
     admission: Admission,
     metrics: Metrics,
     /// What the store is known by; requests of nodes are bound to it.
@@ -64,7 +67,7 @@ impl App {
             database,
             blobs,
             clock,
-            changed: tokio::sync::watch::Sender::new(0),
+            held: Arc::default(),
             admission: Admission::new(),
             metrics: Metrics::new(),
             addresses,
@@ -76,7 +79,7 @@ impl App {
 
     /// Answers every held request now: the store is going down.
     pub(crate) fn release_held_requests(&self) {
-        self.changed.send_modify(|generation| *generation = u64::MAX);
+        self.held.close();
     }
 
     /// What a node should run, and the tag of that answer. Notes that it was heard of.
@@ -107,30 +110,35 @@ impl App {
         known: Option<&str>,
         patience: Duration,
     ) -> StoreResult<(Assignment, String)> {
-        if patience.is_zero() {
+        let first = tagged(&node.0)?;
+        if patience.is_zero() || Some(first.1.as_str()) != known {
             // Most of a fleet's requests, and nothing to wait for.
             return if self.is_contact_due(&node.0) {
                 self.blocking(move |app| app.check_in(&node.0)).await
             } else {
-                tagged(&node.0)
+                Ok(first)
             };
         }
-        let mut changed = self.changed.subscribe();
         let deadline = tokio::time::Instant::now() + patience;
+        // Looked at again once it has a place: what changed before that would be missed.
+        let mut place = self.held.place(&node.0)?;
         let mut turn = self.admission.turn().await?;
         loop {
-            let generation = *changed.borrow_and_update();
-            let node = node.clone();
-            // Read after the change was asked for: none is missed between the two.
-            let answer = self.work(turn, move |app| app.check_in(&app.still(&node.0)?)).await?;
-            if Some(answer.1.as_str()) != known || generation == u64::MAX {
+            let asked = node.clone();
+            let look = move |app: &Self| app.still(&asked.0).and_then(|node| Ok((app.check_in(&node)?, node)));
+            let (answer, current) = self.work(turn, look).await?;
+            if Some(answer.1.as_str()) != known || self.held.is_closed() {
                 return Ok(answer);
             }
-            let held = self.metrics.holds();
-            if !matches!(tokio::time::timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
-                return Ok(answer);
+            if place.is_for(&current.assignment) {
+                let held = self.metrics.holds();
+                if !place.should_look_again(deadline).await {
+                    return Ok(answer);
+                }
+                drop(held);
+            } else {
+                place = self.held.place(&current)?;
             }
-            drop(held);
             turn = self.admission.next_turn().await?;
         }
     }
@@ -178,7 +186,7 @@ impl App {
     /// # Errors
     /// Where it cannot: its database is in trouble, or it is going down.
     pub(crate) fn check_ready(&self) -> StoreResult<()> {
-        if *self.changed.borrow() == u64::MAX {
+        if self.held.is_closed() {
             return Err(StoreError::not_ready("the store is going down"));
         }
         self.database.check()
@@ -195,8 +203,9 @@ impl App {
         self.clock.now()
     }
 
-    fn wake_held_requests(&self) {
-        self.changed.send_modify(|generation| *generation = generation.wrapping_add(1) % u64::MAX);
+    /// Tells the nodes that wait for it what changed. To be called when it is durable, and not before.
+    fn tell_held_requests(&self, changed: Changed<'_>) {
+        self.held.tell(changed);
     }
 }
 

@@ -10,8 +10,8 @@ use converge_policy::filter::{Decider, Filter};
 use converge_protocol::limits::{self, check_name};
 use converge_protocol::{Condition, NodeChange, NodeFilter, NodePage, NodeView};
 
-use super::App;
 use super::identity::Operator;
+use super::{App, Changed};
 use crate::error::{StoreError, StoreResult};
 use crate::persistence::NodeSelection;
 
@@ -93,7 +93,7 @@ impl App {
         }
         self.database.change_node(name, change)?;
         tracing::info!(node = name, ?change.policy, ?change.group, ?change.add_tags, ?change.remove_tags, "node changed");
-        self.wake_held_requests();
+        self.tell_held_requests(Changed::Node(name));
         self.node(name)
     }
 
@@ -103,7 +103,7 @@ impl App {
         while self.database.forget_reports(name)? {}
         self.database.forget_node(name)?;
         tracing::info!(node = name, "node forgotten");
-        self.wake_held_requests();
+        self.tell_held_requests(Changed::Node(name));
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use converge_protocol::limits::{self, check_name};
 use converge_protocol::{MissingBlobs, Page, PolicyView, RevisionView, SignedManifest};
 use converge_trust::revision;
 
-use super::App;
 use super::identity::{Asker, Operator, kept};
+use super::{App, Changed};
 use crate::blobs::Incoming;
 use crate::error::{StoreError, StoreResult};
 
@@ -92,7 +92,7 @@ impl App {
             Ok(if is_new { all.signatures } else { signed.signatures.clone() })
         })?;
         tracing::info!(policy, serial, signatures = count, "revision signed");
-        self.wake_held_requests();
+        self.tell_held_requests(Changed::Policy(policy));
         Ok(())
     }
 
@@ -102,7 +102,7 @@ impl App {
         by.may(policy, Some(group))?;
         self.database.assign(policy, group, serial, self.now())?;
         tracing::info!(policy, group, serial, "revision made live");
-        self.wake_held_requests();
+        self.tell_held_requests(Changed::Group(policy, group));
         Ok(())
     }
 

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use converge_model::{Error, Result};
 use converge_store::{BroughtCertificate, Reload, Store, StoreOptions, TlsOptions};
 use converge_system::linux::facts;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::StoreArgs;
 use crate::clock::MachineClock;
 use crate::console::Console;
 use crate::failure::Outcome;
+
+/// Open files with which the store has all the connections that it would take.
+const ENOUGH_FILES: u64 = 20_500;
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(args: &StoreArgs, console: Console) -> Outcome {
@@ -26,6 +30,7 @@ pub(crate) fn run(args: &StoreArgs, console: Console) -> Outcome {
         tls: TlsOptions { names, brought },
         clock: Arc::new(MachineClock),
     };
+    allow_many_connections();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::io("start", "the store's runtime", &error))?;
     Ok(runtime.block_on(serve(&options, console))?)
@@ -59,6 +64,17 @@ async fn serve(options: &StoreOptions, console: Console) -> Result<()> {
         }
     };
     store.serve(asked_to_stop).await
+}
+
+/// Lets this process have as many connections open as the system allows it: each node has one on which it waits.
+fn allow_many_connections() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most).map(|()| most));
+    match raised {
+        Ok(most) if most >= ENOUGH_FILES => {}
+        Ok(most) => tracing::warn!("the system allows {most} open files: fewer connections than the store would take"),
+        Err(error) => tracing::warn!("how many files may be open could not be raised: {error}"),
+    }
 }
 
 /// Has the store look at its certificate on each SIGHUP.

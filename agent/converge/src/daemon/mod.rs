@@ -1,16 +1,20 @@
 //! The daemon: converges on an interval, each time in a process of its own.
 //!
 //! A run that crashes takes nothing with it, gives all its memory back, and picks up a new binary by itself. The daemon
-//! keeps nothing but the time of the next run.
+//! keeps nothing but the time of the next run, and holds a request at the store meanwhile: what is published begins to be
+//! converged within two seconds.
 //!
 //! SIGUSR1 converges now, SIGHUP reads the interval again, SIGTERM and SIGINT end after the current resource.
 #![expect(clippy::disallowed_methods, reason = "the daemon starts itself again for every run")]
 
+mod backoff;
+mod news;
 mod schedule;
+mod told;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -28,7 +32,10 @@ use crate::config::ConfigDir;
 use crate::console::Console;
 use crate::console::words::moment;
 use crate::failure::{Failure, Outcome};
+use crate::state::StateDir;
+use news::{Listening, News};
 use schedule::Phase;
+use told::{Then, Told};
 
 /// The shortest interval.
 const SHORTEST: Span = Span::seconds(1);
@@ -43,6 +50,8 @@ enum Wake {
     Reload,
     /// SIGCHLD: the run may have ended.
     Child,
+    /// The store has something to tell.
+    News(News),
 }
 
 /// Converges on an interval until it is asked to stop; then lets the current run end after its current resource.
@@ -58,14 +67,21 @@ pub(crate) fn run(args: &AgentArgs, common: &CommonArgs, console: Console) -> Ou
         (None, Some(node)) => node.name,
         (None, None) => facts::hostname()?,
     };
-    let daemon = Daemon {
+    let (sender, wakes) = channel();
+    listen(sender.clone())?;
+    let store = match &args.policy.policy {
+        Some(_) => None,
+        None => Some(AtStore::begin(&config, StateDir::open(&common.state_dir)?, sender)?),
+    };
+    let mut daemon = Daemon {
         args,
         config,
         command: Invocation::new(args, common)?,
-        wakes: listen()?,
+        wakes,
         phase: Phase::of(&name),
         watchdog: sd_notify::watchdog_enabled(),
         console,
+        store,
     };
     console.note(format_args!("converging every {interval}; SIGUSR1 converges now"));
     // Whoever started it as a service may go on.
@@ -88,6 +104,20 @@ fn tell(states: &[NotifyState<'_>]) {
     let _ = sd_notify::notify(states);
 }
 
+/// The store that a daemon listens to.
+struct AtStore {
+    told: Told,
+    listening: Listening,
+    state: StateDir,
+}
+
+impl AtStore {
+    fn begin(config: &ConfigDir, state: StateDir, wakes: Sender<Wake>) -> Result<Self> {
+        let listening = Listening::begin(config.clone(), state.clone(), wakes)?;
+        Ok(Self { told: Told::default(), listening, state })
+    }
+}
+
 struct Daemon<'a> {
     args: &'a AgentArgs,
     config: ConfigDir,
@@ -97,6 +127,8 @@ struct Daemon<'a> {
     /// How long the service manager waits for a sign of life.
     watchdog: Option<Duration>,
     console: Console,
+    /// The store; nothing where the policy is this machine's own.
+    store: Option<AtStore>,
 }
 
 /// What was asked for while a run went on.
@@ -108,7 +140,7 @@ struct Asked {
 }
 
 impl Daemon<'_> {
-    fn serve(&self, mut interval: Span) -> Result<()> {
+    fn serve(&mut self, mut interval: Span) -> Result<()> {
         loop {
             let began = Instant::now();
             let asked = self.converge()?;
@@ -122,8 +154,9 @@ impl Daemon<'_> {
                 continue;
             }
             let mut next = self.next(interval, began);
+            let mut news = self.listen();
             loop {
-                match self.wake(next) {
+                match self.wake(news.map_or(next, |news| news.min(next))) {
                     Some(Wake::Stop) => return Ok(()),
                     Some(Wake::Now) | None => break,
                     Some(Wake::Reload) => {
@@ -131,7 +164,44 @@ impl Daemon<'_> {
                         next = self.next(interval, began);
                     }
                     Some(Wake::Child) => {}
+                    Some(Wake::News(told)) => {
+                        if self.hear(told) {
+                            news = self.listen();
+                        }
+                    }
                 }
+            }
+        }
+    }
+
+    /// Takes in what there is to tell of the store, and says whether that is a change.
+    fn hear(&mut self, news: News) -> bool {
+        match news {
+            News::Changed(tag) => {
+                if let Some(store) = &mut self.store {
+                    store.told.hear(tag);
+                }
+                return true;
+            }
+            News::Reached => self.console.note("the store answers; news of it is waited for"),
+            News::Trouble(error, wait) => {
+                let wait = Span::seconds(wait.as_secs().max(1));
+                self.console.note(format_args!("{error}; it is asked again in {wait}"));
+            }
+        }
+        false
+    }
+
+    /// When to converge what the store told; where it told nothing new, listens on.
+    fn listen(&mut self) -> Option<Instant> {
+        let AtStore { told, listening, state } = self.store.as_mut()?;
+        let store = self.config.node().ok().flatten().map(|node| node.store);
+        let now = Instant::now();
+        match told.then(state, store.as_deref(), now) {
+            Then::Converge(wait) => Some(now + wait),
+            Then::Listen(known) => {
+                listening.wait(known);
+                None
             }
         }
     }
@@ -174,8 +244,11 @@ impl Daemon<'_> {
     }
 
     /// Runs once, and gives what was asked for meanwhile.
-    fn converge(&self) -> Result<Asked> {
+    fn converge(&mut self) -> Result<Asked> {
         let mut asked = Asked::default();
+        if let Some(store) = &mut self.store {
+            store.told.begin_run(Instant::now());
+        }
         let mut child = match self.command.start() {
             Ok(child) => child,
             Err(error) => {
@@ -198,6 +271,7 @@ impl Daemon<'_> {
                 }
                 Some(Wake::Now) => asked.now = true,
                 Some(Wake::Reload) => asked.reload = true,
+                Some(Wake::News(news)) => drop(self.hear(news)),
                 Some(Wake::Child) | None => {}
             }
         }
@@ -220,10 +294,10 @@ fn forward(child: &Child) {
     }
 }
 
-fn listen() -> Result<Receiver<Wake>> {
+/// Has signals wake the daemon.
+fn listen(wakes: Sender<Wake>) -> Result<()> {
     let trouble = |error: std::io::Error| Error::io("listen for", "signals", &error);
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGCHLD]).map_err(trouble)?;
-    let (sender, receiver) = channel();
     let taken = std::thread::Builder::new().name("signals".to_owned()).stack_size(64 << 10).spawn(move || {
         for signal in signals.forever() {
             let wake = match signal {
@@ -232,12 +306,12 @@ fn listen() -> Result<Receiver<Wake>> {
                 SIGCHLD => Wake::Child,
                 _ => Wake::Stop,
             };
-            if sender.send(wake).is_err() {
+            if wakes.send(wake).is_err() {
                 return;
             }
         }
     });
-    taken.map(|_| receiver).map_err(trouble)
+    taken.map(drop).map_err(trouble)
 }
 
 /// How the daemon starts itself for one run.

@@ -6,6 +6,7 @@ use converge_system::linux::durable::Durability;
 use serde::{Deserialize, Serialize};
 
 use super::{Loaded, StateDir, load, save};
+use crate::repository;
 use crate::run::acceptance::Accepted;
 
 /// The store's last answer, and what the store was told.
@@ -41,6 +42,18 @@ impl Remembered {
                 None
             }
         }
+    }
+
+    /// The tag of what `store` told last, without reading all of it into memory; nothing where there is none.
+    pub(crate) fn tag(state: &StateDir, store: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Tagged {
+            store: String,
+            etag: Option<String>,
+        }
+        let file = repository::open(&state.path(Self::FILE)).ok()?;
+        let tagged: Tagged = serde_json::from_reader(std::io::BufReader::with_capacity(4 << 10, file)).ok()?;
+        tagged.etag.filter(|_| tagged.store == store)
     }
 
     /// Remembers it.

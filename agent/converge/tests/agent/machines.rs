@@ -31,7 +31,12 @@ impl Store {
 
     /// The same, with the desk's policy live in the group `dev`, signed by an author whom nodes that join trust.
     pub(crate) fn with_policy(desk: &Desk) -> Self {
-        let store = Self::start(desk, "127.0.0.1:0");
+        Self::with_policy_at(desk, "127.0.0.1:0")
+    }
+
+    /// The same, at this address.
+    pub(crate) fn with_policy_at(desk: &Desk, listen: &str) -> Self {
+        let store = Self::start(desk, listen);
         let author = SigningKey::generate("author").unwrap();
         desk.file("author", author.to_file().unwrap().unwrap());
         desk.file("allowed_signers", format!("author@example.org {}\n", author.public().to_line().unwrap()));

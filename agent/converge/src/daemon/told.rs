@@ -1,0 +1,147 @@
+//! What the store told between runs, and when to converge because of it.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::backoff::up_to;
+use crate::state::StateDir;
+use crate::state::assignment::Remembered;
+
+/// Nodes that are told of the same change begin to converge within this long, each at a moment of its own.
+const SPLAY: Duration = Duration::from_millis(1_500);
+/// At most so many runs begin within [`WHILE`] because the store told something: one that changes its mind all the time, or
+/// that somebody else has, does not keep a node busy.
+const AT_ONCE: usize = 6;
+/// See [`AT_ONCE`].
+const WHILE: Duration = Duration::from_secs(3 * 60);
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Wait for what differs from the answer with this tag.
+    Listen(Option<String>),
+    /// Converge after this long.
+    Converge(Duration),
+}
+
+/// What the store told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The tag that it told last.
+    tag: Option<String>,
+    /// Whether no run has begun since.
+    is_new: bool,
+    /// The tag of what runs remembered last.
+    taken: Option<String>,
+    /// When runs began because of it, oldest first.
+    runs: VecDeque<Instant>,
+}
+
+impl Told {
+    /// The store told that what this node should run has this tag now.
+    pub(super) fn hear(&mut self, tag: String) {
+        self.is_new |= self.tag.as_ref() != Some(&tag);
+        self.tag = Some(tag);
+    }
+
+    /// A run begins, because of it or not.
+    pub(super) fn begin_run(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_new) {
+            self.runs.push_back(now);
+            if self.runs.len() > AT_ONCE {
+                self.runs.pop_front();
+            }
+        }
+    }
+
+    /// What to do when no run is under way, at a node of `store`.
+    pub(super) fn then(&mut self, state: &StateDir, store: Option<&str>, now: Instant) -> Then {
+        self.after(store.and_then(|store| Remembered::tag(state, store)), now)
+    }
+
+    /// The same, where runs remembered an answer with the tag `taken` last.
+    fn after(&mut self, taken: Option<String>, now: Instant) -> Then {
+        // A run that began before may have taken it all the same.
+        if self.is_new && taken != self.tag {
+            let first = self.runs.front().filter(|_| self.runs.len() == AT_ONCE);
+            let over = first.map_or(Duration::ZERO, |first| (*first + WHILE).saturating_duration_since(now));
+            return Then::Converge(over + up_to(SPLAY));
+        }
+        self.is_new = false;
+        if taken != self.taken {
+            self.taken.clone_from(&taken);
+            return Then::Listen(taken);
+        }
+        // What was told and not taken was refused: it is no news a second time.
+        Then::Listen(self.tag.clone().or(taken))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(tag: &str) -> Option<String> {
+        Some(tag.to_owned())
+    }
+
+    fn listens(then: &Then, to: &str) -> bool {
+        *then == Then::Listen(tag(to))
+    }
+
+    #[test]
+    fn a_change_is_converged_once() {
+        let (mut told, now) = (Told::default(), Instant::now());
+        assert_eq!(told.after(None, now), Then::Listen(None), "a first run that came to nothing");
+        assert!(listens(&told.after(tag("a"), now), "a"));
+        told.hear("b".into());
+        let Then::Converge(wait) = told.after(tag("a"), now) else { panic!("no run") };
+        assert!(wait <= SPLAY);
+        told.begin_run(now);
+        assert!(listens(&told.after(tag("b"), now), "b"));
+        // Told of what a run took that somebody else asked for.
+        told.hear("c".into());
+        assert!(listens(&told.after(tag("c"), now), "c"));
+        // Told while a run was under way that took it already, and one that did not.
+        told.begin_run(now);
+        told.hear("d".into());
+        assert!(listens(&told.after(tag("d"), now), "d"));
+        told.begin_run(now);
+        told.hear("e".into());
+        assert!(matches!(told.after(tag("d"), now), Then::Converge(_)));
+    }
+
+    #[test]
+    fn what_is_refused_is_no_news_twice() {
+        let (mut told, now) = (Told::default(), Instant::now());
+        told.after(tag("good"), now);
+        told.hear("bad".into());
+        assert!(matches!(told.after(tag("good"), now), Then::Converge(_)));
+        told.begin_run(now);
+        assert!(listens(&told.after(tag("good"), now), "bad"));
+        told.hear("bad".into());
+        assert!(listens(&told.after(tag("good"), now), "bad"));
+        told.hear("good".into());
+        assert!(listens(&told.after(tag("good"), now), "good"), "taken back");
+    }
+
+    #[test]
+    fn a_store_that_always_has_news_does_not_keep_a_node_busy() {
+        let (mut told, mut now) = (Told::default(), Instant::now());
+        let (begin, mut runs) = (now, 0);
+        for number in 0.. {
+            told.hear(number.to_string());
+            let Then::Converge(wait) = told.after(None, now) else { panic!("no run") };
+            now += wait;
+            if now > begin + Duration::from_secs(60 * 60) {
+                break;
+            }
+            told.begin_run(now);
+            runs += 1;
+        }
+        assert!((100..=126).contains(&runs), "{runs}");
+        now += WHILE;
+        told.hear("later".into());
+        assert!(matches!(told.after(None, now), Then::Converge(wait) if wait <= SPLAY));
+    }
+}
