@@ -7,6 +7,7 @@
 //! - [`bind`]: a graph and what is known of a node make a catalog; [`attribute`]: what its attributes are.
 //! - [`filter`]: which nodes an expression over facts means.
 //! - [`why`]: where a resource and its properties come from.
+//! - [`mod@compare`]: what differs between two graphs.
 //! - [`json_schema`]: schemas for editors.
 //!
 //! # Current limitations
@@ -23,6 +24,7 @@
 pub mod attribute;
 pub mod bind;
 pub mod common;
+pub mod compare;
 pub mod compile;
 pub mod expression;
 pub mod filter;

@@ -298,7 +298,7 @@ fn written(declaration: &Declaration) -> Vec<(&str, &Dynamic, u32)> {
 }
 
 /// What is written. Literal text of a secret property is not shown; an expression names its secrets and holds none.
-fn show(dynamic: &Dynamic, hidden: bool) -> Option<String> {
+pub(crate) fn show(dynamic: &Dynamic, hidden: bool) -> Option<String> {
     match dynamic {
         Dynamic::Expression(source) => Some(format!("{{{{ {source} }}}}")),
         _ if hidden => None,

@@ -2,6 +2,7 @@
 
 mod authority;
 mod publishing;
+mod revisions;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use tracing_subscriber::filter::Targets;
 
 pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
 pub(crate) use publishing::{PublishArgs, SignArgs};
+pub(crate) use revisions::{DiffArgs, PromoteArgs, RevisionsArgs, RollbackArgs};
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -187,6 +189,14 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Add a signature to a revision that was published.
     Sign(SignArgs),
+    /// List the revisions of a policy, and where each is live.
+    Revisions(RevisionsArgs),
+    /// Show what differs between two revisions of a policy, resource by resource.
+    Diff(DiffArgs),
+    /// Make what is live in one group live in another.
+    Promote(PromoteArgs),
+    /// Take a group back to what it ran before: signed anew, as the next revision.
+    Rollback(RollbackArgs),
     /// Be the store.
     Store(StoreArgs),
     /// Make, list and revoke tokens: those with which machines enrol, and those of operators.

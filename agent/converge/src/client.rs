@@ -7,6 +7,7 @@ mod authority;
 mod blob_bytes;
 mod held;
 mod pages;
+mod policies;
 mod refusal;
 
 use std::time::Duration;
@@ -15,8 +16,7 @@ use crate::identity::Signer;
 use crate::tls::{Trust, not_the_store};
 use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Report, Result, RunId, Value};
 use converge_protocol::{
-    Assignment, GroupAssignment, MissingBlobs, NewSignature, NodeChange, NodeFilter, NodePage, NodeView, Page, Problem,
-    ReportFilter, ReportSummary, RevisionView, SignedManifest, limits,
+    Assignment, MissingBlobs, NodeChange, NodeFilter, NodePage, NodeView, Problem, ReportFilter, ReportSummary, limits,
 };
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Request, RequestBuilder, Response, StatusCode};
@@ -25,7 +25,6 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use blob_bytes::BlobBytes;
 pub(crate) use held::{HOLD_SECONDS, HeldRequest, Told, Trouble};
-use pages::Pages;
 use refusal::kind_of;
 
 /// How often a request is asked: once, with the store's time, and with the key that it has taken meanwhile.
@@ -208,45 +207,6 @@ impl StoreClient {
         })
     }
 
-    /// Publishes a revision of a policy.
-    pub(crate) fn publish(&self, policy: &str, signed: &SignedManifest) -> Result<RevisionView> {
-        let path = format!("/v1/policies/{policy}/revisions");
-        self.exchange("publish to", Method::POST, &path, Some(signed))
-    }
-
-    /// The newest revision of a policy; nothing where it has none.
-    pub(crate) fn newest_revision(&self, policy: &str) -> Result<Option<RevisionView>> {
-        let path = format!("/v1/policies/{policy}/revisions?limit=1");
-        let page = self.exchange::<(), Page<RevisionView>>("look for revisions at", Method::GET, &path, None);
-        match page {
-            Ok(page) => Ok(page.items.into_iter().next()),
-            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A revision as it was signed.
-    pub(crate) fn signed_manifest(&self, policy: &str, serial: u64) -> Result<SignedManifest> {
-        let operation = "get a revision from";
-        let request = self.request(Method::GET, &format!("/v1/policies/{policy}/revisions/{serial}/signed"));
-        self.unless(Cancel::is_asked, operation, async {
-            let response = self.send(operation, request.timeout(ANSWER)).await?;
-            self.document(operation, response).await
-        })
-    }
-
-    /// Adds a signature to a revision.
-    pub(crate) fn add_signature(&self, policy: &str, serial: u64, signature: String) -> Result<()> {
-        let path = format!("/v1/policies/{policy}/revisions/{serial}/signatures");
-        self.command("sign a revision at", Method::POST, &path, &NewSignature { signature })
-    }
-
-    /// Makes a revision live in a group.
-    pub(crate) fn assign(&self, policy: &str, group: &str, serial: u64) -> Result<()> {
-        let path = format!("/v1/policies/{policy}/groups/{group}");
-        self.command("make a revision live at", Method::PUT, &path, &GroupAssignment { serial })
-    }
-
     /// All nodes that a filter means, and for how many that could not be told.
     pub(crate) fn nodes(&self, filter: &NodeFilter) -> Result<NodePage> {
         let operation = "list nodes at";
@@ -297,21 +257,6 @@ impl StoreClient {
             })
         };
         self.pages(operation, page).gather(wanted)
-    }
-
-    /// The revisions of a policy up to the one with this serial, newest first, page by page.
-    pub(crate) fn revisions<'a>(
-        &'a self,
-        policy: &'a str,
-        newest: u64,
-    ) -> Pages<'a, impl FnMut(Option<&str>) -> Result<Page<RevisionView>> + use<'a>> {
-        let operation = "list revisions at";
-        let page = move |after: Option<&str>| {
-            let after = after.map_or_else(|| newest.saturating_add(1).to_string(), str::to_owned);
-            let path = format!("/v1/policies/{policy}/revisions?limit=20&after={after}");
-            self.exchange::<(), Page<RevisionView>>(operation, Method::GET, &path, None)
-        };
-        self.pages(operation, page)
     }
 
     /// One report.

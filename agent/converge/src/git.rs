@@ -87,6 +87,21 @@ fn commit(root: &Path, which: impl Iterator<Item = String>) -> Option<Commit> {
     })
 }
 
+/// The first lines of the messages of those of these commits that a repository has.
+pub(crate) fn subjects<'a>(root: &Path, commits: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+    let commits: BTreeSet<&str> =
+        commits.filter(|commit| commit.len() >= 40 && commit.bytes().all(|c| c.is_ascii_hexdigit())).collect();
+    if commits.is_empty() {
+        return BTreeMap::new();
+    }
+    let asked = ["log", "--no-walk", "--ignore-missing", "--format=%H%x09%s"];
+    let log = git(root, asked.into_iter().chain(commits)).unwrap_or_default();
+    log.lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(commit, subject)| (commit.into(), subject.into()))
+        .collect()
+}
+
 /// What git says; nothing where it is not here, or fails.
 fn git<S: AsRef<std::ffi::OsStr>>(root: &Path, arguments: impl IntoIterator<Item = S>) -> Option<String> {
     let output = Command::new("git").arg("-C").arg(root).args(arguments).stderr(Stdio::null()).output().ok()?;

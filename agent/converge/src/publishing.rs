@@ -1,5 +1,7 @@
 //! Publishing what is in the store already: the next serial, a signature, and another try where somebody else was faster.
 
+use std::path::Path;
+
 use converge_model::{BlobRef, Clock, Error, ErrorKind, Result};
 use converge_protocol::policy::MANIFEST_FORMAT;
 use converge_protocol::{Manifest, RevisionView, limits};
@@ -7,6 +9,7 @@ use converge_trust::{AllowedSigners, PublicKey, SigningKey, revision};
 
 use crate::client::StoreClient;
 use crate::clock::MachineClock;
+use crate::{repository, signing_key};
 
 /// How often somebody else may be faster.
 const TRIES: usize = 8;
@@ -35,6 +38,52 @@ pub(crate) struct Author {
 }
 
 impl Author {
+    /// Who publishes from the directory at hand: with the key that was named, or as the policy repository there says.
+    ///
+    /// # Errors
+    /// Where there is no key to sign with, or a file of the repository cannot be read.
+    pub(crate) fn at_hand(named: Option<&Path>) -> Result<Self> {
+        let (configured, signers) = repository::signing_around(Path::new("."))?;
+        Ok(Self { key: signing_key::find(named.or(configured.as_deref()))?, signers })
+    }
+
+    /// What a revision that is in the store holds, if it may be signed anew: this author signed it, or enough of those whom his
+    /// repository trusts, as of now. A store that is under somebody else's control must not choose what is signed.
+    ///
+    /// # Errors
+    /// Where that is not so, or the store gives another revision.
+    pub(crate) fn held_by(
+        &self,
+        store: &StoreClient,
+        policy: &str,
+        serial: u64,
+        threshold: u32,
+    ) -> Result<(Manifest, usize)> {
+        let signed = store.signed_manifest(policy, serial)?;
+        let subject = || format!("what revision {serial} of policy {policy} holds");
+        let refuse = |cause: String| {
+            Error::new(ErrorKind::Denied, "sign anew", subject(), cause).with_hint(
+                "work in the policy repository, whose allowed_signers says whom to believe; or check out the commit that it \
+                 was made from, look at it, and publish that with `converge publish`",
+            )
+        };
+        let own = self.key.public();
+        let is_own = threshold <= 1 && revision::keys(&signed).is_ok_and(|keys| keys.contains(&own));
+        let manifest = match &self.signers {
+            _ if is_own => revision::read(&signed.manifest),
+            Some(signers) => revision::verify(&signed, signers, threshold, MachineClock.now()),
+            None => {
+                Err("this key did not sign it, and no policy repository here says who else is to be believed".into())
+            }
+        };
+        let manifest = manifest.map_err(refuse)?;
+        if manifest.policy != policy || manifest.serial != serial {
+            let cause = format!("the store gave revision {} of policy {}", manifest.serial, manifest.policy);
+            return Err(refuse(cause));
+        }
+        Ok((manifest, signed.signatures.len()))
+    }
+
     /// Publishes a draft whose blobs are all in the store, under the next serial, or under `serial`. What is equal to the newest
     /// revision is not published again.
     ///
@@ -102,6 +151,12 @@ impl Author {
 }
 
 impl Draft {
+    /// What an earlier revision holds, for one group alone.
+    pub(crate) fn of(held: &Manifest, group: &str) -> Self {
+        let Manifest { policy, graph, blobs, commit, .. } = held.clone();
+        Self { policy, graph, blobs, groups: vec![group.to_owned()], commit }
+    }
+
     /// Whether a manifest holds the same, wherever that was made from.
     fn is_in(&self, manifest: &Manifest) -> bool {
         let Self { policy, graph, blobs, groups, commit: _ } = self;

@@ -178,6 +178,17 @@ pub(crate) fn settings_around(start: &Path) -> Result<Settings> {
     root_above(&start).map_or_else(|| Ok(Settings::default()), settings)
 }
 
+/// What the policy repository that `start` is in says of who signs: the file of the key, and whom nodes trust; nothing where
+/// it is in none.
+///
+/// # Errors
+/// Where a file of it cannot be read or understood.
+pub(crate) fn signing_around(start: &Path) -> Result<(Option<PathBuf>, Option<AllowedSigners>)> {
+    let Some(root) = root_around(start) else { return Ok((None, None)) };
+    let key = settings(&root)?.signing_key.map(|path| root.join(path));
+    Ok((key, config::read_signers(&root.join(SIGNERS))?))
+}
+
 /// The policy repository that the file or directory `start` is in.
 pub(crate) fn root_around(start: &Path) -> Option<PathBuf> {
     root_above(&fs::canonicalize(start).ok()?).map(Path::to_owned)

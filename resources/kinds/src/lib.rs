@@ -39,7 +39,7 @@ mod password_hash;
 mod path_keys;
 mod registry;
 mod service;
-mod text_diff;
+pub mod text_diff;
 mod unit_name;
 mod user;
 mod validation;

@@ -3,19 +3,19 @@
 use similar::TextDiff;
 
 /// How many bytes of each side are looked at; more than that is not shown line by line.
-pub(crate) const LIMIT: u64 = 1 << 20;
+pub const LIMIT: u64 = 1 << 20;
 
 /// How many bytes of a diff are shown.
 const SHOWN: usize = 64 * 1024;
 
 /// The text that `bytes` are; nothing where they are no text: NUL bytes, or not UTF-8.
-pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
+pub fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
 }
 
 /// The unified diff of two texts, with three lines around each difference; at most 64 KiB, and then how many lines are
 /// missing.
-pub(crate) fn unified(old: &str, new: &str) -> String {
+pub fn unified(old: &str, new: &str) -> String {
     let mut diff = match old {
         "" => added(new),
         _ => TextDiff::from_lines(old, new).unified_diff().context_radius(3).to_string(),

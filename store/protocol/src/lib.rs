@@ -19,7 +19,9 @@ pub use node::{
     Assignment, Condition, EnrollRequest, EnrollResponse, JoinToken, JoinTokenRequest, NodeChange, NodeFilter,
     NodePage, NodeView,
 };
-pub use policy::{GroupAssignment, Manifest, MissingBlobs, NewSignature, PolicyView, RevisionView, SignedManifest};
+pub use policy::{
+    GroupAssignment, Manifest, MissingBlobs, NewSignature, PolicyView, RevisionView, SignedManifest, WasLive,
+};
 pub use problem::Problem;
 pub use report::{ReportFilter, ReportSummary};
 

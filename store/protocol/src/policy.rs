@@ -67,6 +67,9 @@ pub struct RevisionView {
     pub serial: u64,
     /// When it was published.
     pub published: Timestamp,
+    /// Who published it, as the audit log calls them; nodes are not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// What it consists of.
     pub manifest: Manifest,
     /// How many signatures it carries. Whether they are good, each node sees for itself.
@@ -93,6 +96,18 @@ pub struct PolicyView {
 pub struct GroupAssignment {
     /// The revision.
     pub serial: u64,
+}
+
+/// What was live in a group from a moment on: `GET /v1/policies/{policy}/groups/{group}`, newest first. The first is live now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WasLive {
+    /// The revision.
+    pub serial: u64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who made it so, as the audit log calls them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// `POST /v1/blobs/missing`: which of these does the store lack? The answer is the same document with those it lacks.

@@ -5,7 +5,7 @@ use std::fs::File;
 
 use converge_model::{BlobRef, Digest};
 use converge_protocol::limits::{self, check_name};
-use converge_protocol::{MissingBlobs, Page, PolicyView, RevisionView, SignedManifest};
+use converge_protocol::{MissingBlobs, Page, PolicyView, RevisionView, SignedManifest, WasLive};
 use converge_trust::revision;
 
 use super::identity::{Asker, Operator, kept};
@@ -66,7 +66,7 @@ impl App {
                 return Err(StoreError::invalid(cause));
             }
         }
-        let published = self.database.publish(&manifest, signed, self.now())?;
+        let published = self.database.publish(&manifest, signed, &by.who(), self.now())?;
         tracing::info!(policy, serial = published.serial, "revision published");
         Ok(published)
     }
@@ -100,7 +100,7 @@ impl App {
     pub(crate) fn assign(&self, by: &Operator, policy: &str, group: &str, serial: u64) -> StoreResult<()> {
         check_name("group", group).map_err(StoreError::invalid)?;
         by.may(policy, Some(group))?;
-        self.database.assign(policy, group, serial, self.now())?;
+        self.database.assign(policy, group, serial, &by.who(), self.now())?;
         tracing::info!(policy, group, serial, "revision made live");
         self.tell_held_requests(Changed::Group(policy, group));
         Ok(())
@@ -123,7 +123,28 @@ impl App {
         if !self.database.has_policy(policy)? {
             return Err(StoreError::unknown("policy", policy));
         }
-        self.database.revisions(policy, before.unwrap_or(u64::MAX), limit)
+        let mut page = self.database.revisions(policy, before.unwrap_or(u64::MAX), limit)?;
+        if matches!(by, Asker::Node(_)) {
+            // Who works at the store is nothing that a node needs to know.
+            page.items.iter_mut().for_each(|revision| revision.by = None);
+        }
+        Ok(page)
+    }
+
+    /// A page of what was live in a group, newest first.
+    pub(crate) fn was_live(
+        &self,
+        by: &Operator,
+        policy: &str,
+        group: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> StoreResult<Page<WasLive>> {
+        by.may(policy, Some(group))?;
+        if !self.database.has_policy(policy)? {
+            return Err(StoreError::unknown("policy", policy));
+        }
+        self.database.was_live(policy, group, before, limit)
     }
 
     /// One revision.

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use converge_model::{BlobRef, Digest};
 use converge_protocol::{
-    GroupAssignment, MissingBlobs, NewSignature, Page, PolicyView, RevisionView, SignedManifest, limits,
+    GroupAssignment, MissingBlobs, NewSignature, Page, PolicyView, RevisionView, SignedManifest, WasLive, limits,
 };
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
@@ -24,7 +24,7 @@ use crate::error::StoreError;
 /// Bytes of a blob that are read or written at a time.
 const CHUNK: usize = 256 << 10;
 
-/// The query of a list of revisions.
+/// The query of a list by number, newest first.
 #[derive(Deserialize)]
 pub(super) struct RevisionsQuery {
     after: Option<u64>,
@@ -86,6 +86,16 @@ pub(super) async fn revision(
     Named((policy, serial)): Named<(String, u64)>,
 ) -> Result<Json<RevisionView>, Answer> {
     Ok(Json(app.blocking(move |app| app.revision(&by, &policy, serial)).await?))
+}
+
+pub(super) async fn was_live(
+    State(app): State<Arc<App>>,
+    by: Operator,
+    Named((policy, group)): Named<(String, String)>,
+    Asked(query): Asked<RevisionsQuery>,
+) -> Result<Json<Page<WasLive>>, Answer> {
+    let limit = page_limit(query.limit);
+    Ok(Json(app.blocking(move |app| app.was_live(&by, &policy, &group, query.after, limit)).await?))
 }
 
 pub(super) async fn assign(

@@ -34,6 +34,7 @@ pub(super) fn table() -> Vec<Route> {
         asks("/v1/policies/{policy}/revisions", NodeKeyOr(Viewer), get(policies::revisions)),
         asks("/v1/policies/{policy}/revisions/{serial}", May(Viewer), get(policies::revision)),
         asks("/v1/policies/{policy}/revisions/{serial}/signed", NodeKeyOr(Viewer), get(policies::signed)),
+        asks("/v1/policies/{policy}/groups/{group}", May(Viewer), get(policies::was_live)),
         asks("/v1/reports", May(Viewer), get(reports::list)),
         asks("/v1/reports/{run}", May(Viewer), get(reports::show)),
         does(Method::PUT, "/v1/policies/{policy}/groups/{group}", May(Deployer), put(policies::assign)),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use converge_model::{Digest, Timestamp};
-use converge_protocol::{Manifest, Page, PolicyView, RevisionView, SignedManifest, limits};
+use converge_protocol::{Manifest, Page, PolicyView, RevisionView, SignedManifest, WasLive, limits};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::tokens::page;
 use super::{Database, json_column, one_more_than, to_json};
 use crate::error::{StoreError, StoreResult};
 
@@ -16,6 +17,7 @@ impl Database {
         &self,
         manifest: &Manifest,
         signed: &SignedManifest,
+        by: &str,
         now: Timestamp,
     ) -> StoreResult<RevisionView> {
         self.write("publish revision", |db| {
@@ -33,8 +35,8 @@ impl Database {
                 )));
             }
             db.execute(
-                "INSERT INTO revision (policy, serial, graph, graph_size, published, manifest_digest, signatures)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO revision (policy, serial, graph, graph_size, published, manifest_digest, signatures, published_by)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
                 params![
                     manifest.policy,
                     manifest.serial.cast_signed(),
@@ -43,6 +45,7 @@ impl Database {
                     now.0,
                     Digest::of(signed.manifest.as_bytes()).as_bytes(),
                     signed.signatures.len() as i64,
+                    by,
                 ],
             )?;
             db.execute(
@@ -53,6 +56,7 @@ impl Database {
                 policy: manifest.policy.clone(),
                 serial: manifest.serial,
                 published: now,
+                by: Some(by.to_owned()),
                 manifest: manifest.clone(),
                 signatures: signed.signatures.len() as u64,
                 live_in: Vec::new(),
@@ -88,7 +92,7 @@ impl Database {
     }
 
     /// Makes a revision live in a group.
-    pub(crate) fn assign(&self, policy: &str, group: &str, serial: u64, now: Timestamp) -> StoreResult<()> {
+    pub(crate) fn assign(&self, policy: &str, group: &str, serial: u64, by: &str, now: Timestamp) -> StoreResult<()> {
         self.write("assign revision", |db| {
             let sql = "SELECT manifest FROM signed_manifest WHERE policy = ?1 AND serial = ?2";
             let row = |row: &Row<'_>| json_column::<Manifest>(row, 0);
@@ -105,17 +109,44 @@ impl Database {
             // Nodes that ran the later one would refuse the earlier.
             let sql = "SELECT serial FROM live WHERE policy = ?1 AND node_group = ?2";
             let live: Option<i64> = db.query_row(sql, [policy, group], |row| row.get(0)).optional()?;
+            if live == Some(serial.cast_signed()) {
+                return Ok(());
+            }
             if let Some(live) = live.map(i64::unsigned_abs).filter(|live| *live > serial) {
                 return Err(StoreError::conflict(format!(
                     "revision {live} is live in group {group}, and nodes that ran it refuse the earlier {serial}; publish what \
-                     {serial} holds as a new revision"
+                     {serial} holds as a new revision: `converge rollback`"
                 )));
             }
             let sql = "INSERT INTO live VALUES (?1, ?2, ?3, ?4)
                        ON CONFLICT (policy, node_group) DO UPDATE SET serial = excluded.serial, since = excluded.since";
             db.execute(sql, params![policy, group, serial.cast_signed(), now.0])?;
+            let sql = "INSERT INTO was_live (policy, node_group, serial, since, made_by) VALUES (?1, ?2, ?3, ?4, ?5)";
+            db.execute(sql, params![policy, group, serial.cast_signed(), now.0, by])?;
             Ok(())
         })
+    }
+
+    /// A page of what was live in a group, newest first, those before the entry `before`.
+    pub(crate) fn was_live(
+        &self,
+        policy: &str,
+        group: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> StoreResult<Page<WasLive>> {
+        let sql = "SELECT id, serial, since, made_by FROM was_live
+                   WHERE policy = ?1 AND node_group = ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4";
+        let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+        let row = |row: &Row<'_>| {
+            let serial = row.get::<_, i64>(1)?.unsigned_abs();
+            Ok((row.get::<_, i64>(0)?, WasLive { serial, since: Timestamp(row.get(2)?), by: row.get(3)? }))
+        };
+        let values = params![policy, group, before, one_more_than(limit)];
+        let items: Vec<(i64, WasLive)> =
+            self.read_one("list what was live", |db| db.prepare_cached(sql)?.query_map(values, row)?.collect())?;
+        let Page { items, next } = page(items, limit, |(id, _)| id.to_string());
+        Ok(Page { items: items.into_iter().map(|(_, entry)| entry).collect(), next })
     }
 
     /// A page of policies by name, those after `after`.
@@ -171,7 +202,7 @@ fn signed_manifest(db: &Connection, policy: &str, serial: u64) -> rusqlite::Resu
 
 fn revisions(db: &Connection, policy: &str, before: u64, limit: i64) -> rusqlite::Result<Vec<RevisionView>> {
     let live = groups(db, policy)?;
-    let sql = "SELECT revision.serial, published, manifest, revision.signatures FROM revision
+    let sql = "SELECT revision.serial, published, manifest, revision.signatures, published_by FROM revision
          JOIN signed_manifest USING (policy, serial)
          WHERE revision.policy = ?1 AND revision.serial < ?2 ORDER BY revision.serial DESC LIMIT ?3";
     let mut statement = db.prepare_cached(sql)?;
@@ -185,6 +216,7 @@ fn revisions(db: &Connection, policy: &str, before: u64, limit: i64) -> rusqlite
             published: Timestamp(row.get(1)?),
             manifest: json_column(row, 2)?,
             signatures: row.get::<_, i64>(3)?.unsigned_abs(),
+            by: row.get(4)?,
             live_in,
         })
     };

@@ -11,6 +11,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
     include_str!("schema/4.sql"),
+    include_str!("schema/5.sql"),
 ];
 
 /// Brings the database to the newest version, in one transaction a step.
@@ -72,6 +73,8 @@ mod tests {
             assert_eq!((node.id, node.revoked, node.assignment.tags), (7, false, vec!["edge".to_owned()]));
             assert_eq!(node.assignment.revision.map(|revision| revision.serial), Some(2));
             database.add_report(node.id, &samples::report(1_000, 1), Timestamp(10)).unwrap();
+            let was_live = database.was_live("web", "dev", None, 9).unwrap();
+            assert_eq!((was_live.items[0].serial, was_live.items[0].since), (2, Timestamp(4)));
             let node = database.node("web-1").unwrap().unwrap();
             assert_eq!((node.outcome.as_deref(), node.enrolled), (Some("succeeded"), Timestamp(8)));
             assert_eq!(database.store_identity().unwrap().len(), 32);

@@ -81,7 +81,7 @@ impl StoreClient {
     }
 
     /// The first `wanted` items of a list.
-    fn list<T: DeserializeOwned>(
+    pub(super) fn list<T: DeserializeOwned>(
         &self,
         operation: &'static str,
         path: &str,

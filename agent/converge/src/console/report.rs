@@ -49,7 +49,8 @@ pub(crate) fn resource(resource: &ResourceReport) -> String {
     text
 }
 
-fn change_lines(change: &Change) -> String {
+/// The lines of one change, each with its indent.
+pub(crate) fn change_lines(change: &Change) -> String {
     let property = &change.property;
     if let Some(diff) = &change.diff {
         // A first run shows every file line by line: twenty bytes more for each line are its indent and its style.

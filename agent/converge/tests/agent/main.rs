@@ -22,6 +22,7 @@ mod interrupted;
 mod listener;
 mod machines;
 mod nodes;
+mod revisions;
 mod signing;
 mod trust;
 mod why;
