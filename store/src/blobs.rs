@@ -1,18 +1,36 @@
 //! Blobs: immutable files in a directory, each under its digest.
 #![expect(clippy::disallowed_methods, reason = "the store's own directory; every error here carries its path")]
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use converge_model::digest::Hasher;
-use converge_model::{BlobRef, Digest, Error, ErrorKind, Result};
+use converge_model::{BlobRef, Digest, Error, ErrorKind, Result, Timestamp};
 
-/// A directory of blobs, in 256 directories by the first two digits.
+/// Blobs that are swept away at once, while nobody else is told that a blob is there.
+const SWEPT_AT_ONCE: usize = 32;
+/// The file that a process locks that sweeps, or wants nobody to.
+const SWEEPING: &str = "sweeping";
+
+/// A directory of blobs, in 256 directories by the first two digits. A blob's modification time says when it was last asked for
+/// by somebody who may be about to publish: what no revision needs goes some time after that.
 #[derive(Debug)]
 pub(crate) struct Blobs {
     root: PathBuf,
+    /// Held by whoever takes blobs away; shared by those who say that one is there.
+    sweeping: RwLock<()>,
+}
+
+/// What was swept away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    pub(crate) blobs: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Blobs {
@@ -26,12 +44,23 @@ impl Blobs {
             Ok(())
         });
         made.map_err(|error| Error::io("prepare", incoming.display(), &error))?;
-        Ok(Self { root: root.to_owned() })
+        Ok(Self::look_at(root))
     }
 
-    /// Whether the blob is there.
-    pub(crate) fn has(&self, digest: &Digest) -> bool {
-        self.path(digest).exists()
+    /// The blobs in `root`, which is another process's.
+    pub(crate) fn look_at(root: &Path) -> Self {
+        Self { root: root.to_owned(), sweeping: RwLock::new(()) }
+    }
+
+    /// Whether the blob is there. It is kept for a while from `now` on: whoever asks may be about to publish what needs it.
+    pub(crate) fn has(&self, digest: &Digest, now: Timestamp) -> Result<bool> {
+        let _shared = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
+        let path = self.path(digest);
+        match File::open(&path).and_then(|file| file.set_modified(moment(now))) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(Error::io("look at", path.display(), &error)),
+        }
     }
 
     /// The blob's size, if it is there.
@@ -79,10 +108,12 @@ impl Blobs {
     }
 
     /// Makes a whole blob available under its digest, durably.
-    pub(crate) fn keep(&self, incoming: Incoming) -> Result<BlobRef> {
+    pub(crate) fn keep(&self, incoming: Incoming, now: Timestamp) -> Result<BlobRef> {
+        let _shared = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
         let blob = BlobRef { digest: incoming.hasher.clone().finish(), size: incoming.size };
         let path = self.path(&blob.digest);
         let kept = || -> std::io::Result<()> {
+            incoming.file.set_modified(moment(now))?;
             incoming.file.sync_all()?;
             let directory = path.parent().unwrap_or(&self.root);
             fs::create_dir_all(directory)?;
@@ -93,10 +124,95 @@ impl Blobs {
         Ok(blob)
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
-        let name = digest.to_string();
-        self.root.join(&name[..2]).join(&name[2..])
+    /// Has no process sweep until what this gives is dropped.
+    pub(crate) fn hold_sweeping(&self) -> Result<File> {
+        let file = self.sweeping_file()?;
+        file.lock_shared().map_err(|error| Error::io("lock", self.root.join(SWEEPING).display(), &error))?;
+        Ok(file)
     }
+
+    /// Takes away the blobs that are not `needed`, and that nobody put or asked for since `before`. Nothing while a copy is made.
+    ///
+    /// What `needed` does not know because it was published meanwhile is safe: whoever published it asked for it before.
+    pub(crate) fn sweep(&self, needed: &BTreeMap<Digest, u64>, before: Timestamp) -> Result<Swept> {
+        let lock = self.sweeping_file()?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Swept::default()),
+            Err(TryLockError::Error(error)) => {
+                return Err(Error::io("lock", self.root.join(SWEEPING).display(), &error));
+            }
+        }
+        let mut swept = Swept::default();
+        for number in 0..=u8::MAX {
+            let directory = self.root.join(format!("{number:02x}"));
+            let idle = idle_in(&directory, number, needed, before)
+                .map_err(|error| Error::io("look through", directory.display(), &error))?;
+            for some in idle.chunks(SWEPT_AT_ONCE) {
+                let _alone = self.sweeping.write().unwrap_or_else(PoisonError::into_inner);
+                for digest in some {
+                    let path = self.path(digest);
+                    // Once more, now that nobody can be told that it is there.
+                    let Ok(metadata) = fs::metadata(&path) else { continue };
+                    if is_older(&metadata, before) {
+                        fs::remove_file(&path).map_err(|error| Error::io("remove", path.display(), &error))?;
+                        swept.blobs += 1;
+                        swept.bytes += metadata.len();
+                    }
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    fn sweeping_file(&self) -> Result<File> {
+        let path = self.root.join(SWEEPING);
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        opened.map_err(|error| Error::io("open", path.display(), &error))
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        path_of(&self.root, digest)
+    }
+}
+
+/// Where a blob is below the directory of blobs `root`.
+pub(crate) fn path_of(root: &Path, digest: &Digest) -> PathBuf {
+    let name = digest.to_string();
+    root.join(&name[..2]).join(&name[2..])
+}
+
+/// The blobs in one directory that are not needed, and older than `before`.
+fn idle_in(
+    directory: &Path,
+    number: u8,
+    needed: &BTreeMap<Digest, u64>,
+    before: Timestamp,
+) -> std::io::Result<Vec<Digest>> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut idle = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // What is no blob is somebody else's, and stays.
+        let digest = entry.file_name().to_str().and_then(|rest| format!("{number:02x}{rest}").parse::<Digest>().ok());
+        let Some(digest) = digest.filter(|digest| !needed.contains_key(digest)) else { continue };
+        if is_older(&entry.metadata()?, before) {
+            idle.push(digest);
+        }
+    }
+    Ok(idle)
+}
+
+/// Whether a file was modified before a moment. Where that cannot be told, it was not.
+fn is_older(metadata: &fs::Metadata, before: Timestamp) -> bool {
+    metadata.modified().is_ok_and(|modified| modified < moment(before))
+}
+
+fn moment(at: Timestamp) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(at.0.max(0).unsigned_abs())
 }
 
 /// A blob on its way in. Dropped before it was kept, it is gone.
@@ -130,5 +246,64 @@ impl Drop for Incoming {
     fn drop(&mut self) {
         // Once kept, the file is no longer under this name, and there is nothing to remove.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn put(blobs: &Blobs, bytes: &[u8], at: i64) -> Digest {
+        let mut incoming = blobs.receive().unwrap();
+        incoming.write(bytes).unwrap();
+        blobs.keep(incoming, Timestamp(at)).unwrap().digest
+    }
+
+    #[test]
+    fn what_nobody_needs_or_asked_for_of_late_is_swept_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(directory.path()).unwrap();
+        let [needed, idle, asked, fresh] = [("needed", 1_000), ("idle", 1_000), ("asked", 1_000), ("fresh", 9_000)]
+            .map(|(text, at)| put(&blobs, text.as_bytes(), at));
+        std::fs::write(directory.path().join("aa-notes"), "somebody else's").unwrap();
+        assert!(blobs.has(&asked, Timestamp(8_000)).unwrap());
+        let keep = BTreeMap::from([(needed, 6)]);
+        let held = blobs.hold_sweeping().unwrap();
+        assert_eq!(blobs.sweep(&keep, Timestamp(5_000)).unwrap(), Swept::default(), "while a copy is made");
+        drop(held);
+        assert_eq!(blobs.sweep(&keep, Timestamp(5_000)).unwrap(), Swept { blobs: 1, bytes: 4 });
+        let left = [needed, idle, asked, fresh].map(|digest| blobs.size(&digest).unwrap().is_some());
+        assert_eq!(left, [true, false, true, true]);
+        assert!(!blobs.has(&idle, Timestamp(9_000)).unwrap());
+    }
+
+    #[test]
+    fn whoever_was_told_that_a_blob_is_there_finds_it_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(directory.path()).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    blobs.sweep(&BTreeMap::new(), Timestamp(5_000)).unwrap();
+                }
+            });
+            let mut swept = 0;
+            for number in 0..200_u32 {
+                let digest = put(&blobs, &number.to_be_bytes(), 1_000);
+                // Sometimes the sweep is faster, and sometimes it is not.
+                std::thread::sleep(Duration::from_micros(u64::from(number) * 37 % 4_000));
+                if blobs.has(&digest, Timestamp(9_000)).unwrap() {
+                    std::thread::sleep(Duration::from_micros(200));
+                    assert!(blobs.size(&digest).unwrap().is_some(), "blob {number}");
+                } else {
+                    swept += 1;
+                }
+            }
+            is_over.store(true, Ordering::Relaxed);
+            assert!(swept < 200, "nobody was ever told that one is there");
+        });
     }
 }

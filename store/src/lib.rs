@@ -9,20 +9,24 @@
 //! # Current limitations
 //!
 //! - Repeated requests are refused by what this process remembers: a second process on the same data would not know them.
-//! - Blobs that no revision needs are kept, and so are all reports, and all of the audit log.
+//! - All revisions are kept, and so is all of the audit log; what was forgotten leaves room in the database's file, which does not
+//!   shrink.
 //! - There are no pages for a browser yet.
 
 mod access;
 mod admission;
 mod app;
+mod backup;
 mod blobs;
 mod error;
 mod files;
 mod http;
 mod metrics;
+mod patience;
 mod persistence;
 mod server;
 mod tls;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -36,8 +40,10 @@ use tokio_rustls::TlsAcceptor;
 use error::StoreError;
 
 pub use access::Access;
+pub use backup::{BackupSummary, backup, restore};
 pub use http::{Need, routes};
 pub use tls::{BroughtCertificate, TlsOptions};
+pub use upkeep::Upkeep;
 
 /// How long requests that are under way may take when the store goes down.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
@@ -53,6 +59,8 @@ pub struct StoreOptions {
     pub listen: SocketAddr,
     /// What it proves itself with.
     pub tls: TlsOptions,
+    /// What it keeps, and for how long.
+    pub upkeep: Upkeep,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -63,6 +71,7 @@ pub struct Store {
     tls: Arc<tls::Tls>,
     app: Arc<app::App>,
     access_file: PathBuf,
+    upkeep: Upkeep,
 }
 
 /// Tells a store that serves to look at its certificate now.
@@ -96,7 +105,7 @@ impl Store {
         let tls = tls::Tls::open(&options.data, options.listen, &options.tls, options.clock.clone())?;
         let access_file = access_file(&options.data);
         app.keep_access(&access_file, tls.pin()).map_err(StoreError::into_trouble)?;
-        Ok(Self { listener, tls: Arc::new(tls), app: Arc::new(app), access_file })
+        Ok(Self { listener, tls: Arc::new(tls), app: Arc::new(app), access_file, upkeep: options.upkeep })
     }
 
     /// The address under which clients reach it: `https://127.0.0.1:8600`. Tells the port where 0 was asked for.
@@ -140,11 +149,12 @@ impl Store {
             }
         };
         let acceptor = TlsAcceptor::from(self.tls.server_config()?);
-        let router = http::router(self.app);
+        let router = http::router(self.app.clone());
         tokio::select! {
             () = server::serve(self.listener, acceptor, router, shutdown) => {}
             () = patience => {}
             () = keep_certificate_fresh(self.tls) => {}
+            () = upkeep::keep_up(self.app, self.upkeep) => {}
         }
         Ok(())
     }

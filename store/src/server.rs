@@ -17,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
+use crate::patience::Patient;
+
 /// Connections that are open at once. More wait to be accepted.
 const CONNECTIONS: usize = 20_000;
 /// How long a client may take for the TLS handshake, and for the head of each request.
@@ -92,7 +94,7 @@ async fn connection(stream: TcpStream, peer: Peer, acceptor: TlsAcceptor, router
         .keep_alive_interval(STILL_THERE)
         .keep_alive_timeout(PATIENCE)
         .max_concurrent_streams(STREAMS);
-    let served = builder.serve_connection(TokioIo::new(encrypted), service).into_owned();
+    let served = builder.serve_connection(TokioIo::new(Patient::new(encrypted)), service).into_owned();
     if let Err(error) = watcher.watch(served).await {
         tracing::debug!(peer = %peer.0, "a connection ended badly: {error}");
     }

@@ -3,6 +3,7 @@
 mod authority;
 mod publishing;
 mod revisions;
+mod store;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use tracing_subscriber::filter::Targets;
 pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
 pub(crate) use publishing::{PublishArgs, SignArgs};
 pub(crate) use revisions::{DiffArgs, PromoteArgs, RevisionsArgs, RollbackArgs};
+pub(crate) use store::{StoreAction, StoreArgs};
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -197,7 +199,7 @@ pub(crate) enum Command {
     Promote(PromoteArgs),
     /// Take a group back to what it ran before: signed anew, as the next revision.
     Rollback(RollbackArgs),
-    /// Be the store.
+    /// Be the store, or copy one.
     Store(StoreArgs),
     /// Make, list and revoke tokens: those with which machines enrol, and those of operators.
     Token(TokenArgs),
@@ -367,36 +369,6 @@ pub(crate) enum NodeAction {
         /// The node.
         name: String,
     },
-}
-
-/// `converge store`
-#[derive(Debug, Args)]
-pub(crate) struct StoreArgs {
-    /// Where the store keeps everything.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/converge-store")]
-    pub data: PathBuf,
-
-    /// Where it listens; 0.0.0.0:8600 is everywhere.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8600")]
-    pub listen: std::net::SocketAddr,
-
-    /// A name or address that nodes reach it under; the first one goes into join strings [default: where it listens, or
-    /// this machine's host name].
-    #[arg(long = "name", value_name = "NAME")]
-    pub names: Vec<String>,
-
-    /// A certificate with what leads up to its authority, instead of one that the store makes itself; read again when it
-    /// changes, and on SIGHUP.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub certificate: Option<PathBuf>,
-
-    /// The certificate's key.
-    #[arg(long, value_name = "FILE", requires = "certificate")]
-    pub key: Option<PathBuf>,
-
-    /// The certificate of that authority, which nodes shall trust alone [default: nodes trust whom their system trusts].
-    #[arg(long, value_name = "FILE", requires = "certificate")]
-    pub authority: Option<PathBuf>,
 }
 
 /// `converge report`

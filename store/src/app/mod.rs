@@ -176,6 +176,16 @@ impl App {
         &self.admission
     }
 
+    /// What is kept in the database.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// The blobs.
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
     /// What is counted.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -199,7 +209,8 @@ impl App {
         text.map_err(|error| StoreError::trouble("write", "the metrics", error))
     }
 
-    fn now(&self) -> Timestamp {
+    /// The time, by the store's clock.
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

@@ -11,9 +11,11 @@ mod node_state;
 mod nodes;
 mod policies;
 mod reports;
+mod retention;
 #[cfg(test)]
 mod samples;
 mod schema;
+pub(crate) mod snapshot;
 mod tokens;
 mod writer;
 
@@ -29,6 +31,8 @@ pub(crate) use audit::Deed;
 pub(crate) use figures::Figures;
 pub(crate) use keys::Candidate;
 pub(crate) use nodes::{KnownNode, NodeSelection};
+pub(crate) use retention::Keep;
+pub(crate) use snapshot::Holdings;
 pub(crate) use tokens::{JoinScope, NewJoinToken, NewOperator, id_of, same};
 
 use crate::error::{StoreError, StoreResult};

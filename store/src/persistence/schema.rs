@@ -33,6 +33,19 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a database of another version than this software writes.
+pub(super) fn check_is_newest(connection: &Connection, path: &Path) -> Result<()> {
+    let trouble = |error: rusqlite::Error| Error::new(ErrorKind::Failed, "open", path.display(), error);
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(trouble)?;
+    let known = STEPS.len();
+    if usize::try_from(version) == Ok(known) {
+        return Ok(());
+    }
+    let cause = format!("its schema has version {version}, and this software writes version {known}");
+    Err(Error::new(ErrorKind::Unavailable, "open", path.display(), cause)
+        .with_hint("use the converge that the store runs with"))
+}
+
 #[cfg(test)]
 mod tests {
     use converge_model::{Digest, Timestamp};

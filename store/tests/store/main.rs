@@ -10,6 +10,8 @@
 
 mod api;
 mod attacks;
+mod copies;
 mod roles;
 mod running;
 mod tls;
+mod upkeep;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use converge_model::{BlobRef, Clock, Digest, Timestamp};
 use converge_protocol::policy::MANIFEST_FORMAT;
 use converge_protocol::{EnrollResponse, JoinToken, Manifest, Problem, RevisionView, SignedManifest};
-use converge_store::{Access, Store, StoreOptions, TlsOptions};
+use converge_store::{Access, Store, StoreOptions, TlsOptions, Upkeep};
 use converge_trust::node_key::{NodeKey, Purpose, enrolment_message, signature_text};
 use converge_trust::request_token::{Asked, RequestToken};
 use converge_trust::{SigningKey, revision};
@@ -70,6 +70,7 @@ pub(crate) fn options(data: &Path) -> StoreOptions {
         data: data.to_owned(),
         listen: "127.0.0.1:0".parse().unwrap(),
         tls: TlsOptions::default(),
+        upkeep: Upkeep::default(),
         clock: Arc::new(TestClock::default()),
     }
 }
@@ -199,21 +200,30 @@ pub(crate) struct Running {
     pub(crate) author: SigningKey,
     pub(crate) http: reqwest::Client,
     pub(crate) clock: TestClock,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Running {
     pub(crate) async fn start() -> Self {
+        Self::start_with(Upkeep::default()).await
+    }
+
+    /// The directory that the test may write to; the store is in `store`.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    pub(crate) async fn start_with(upkeep: Upkeep) -> Self {
         let data = tempfile::tempdir().unwrap();
         let clock = TestClock::default();
-        let options = StoreOptions { clock: Arc::new(clock.clone()), ..options(&data.path().join("store")) };
+        let options = StoreOptions { upkeep, clock: Arc::new(clock.clone()), ..options(&data.path().join("store")) };
         let store = Store::open(&options).await.unwrap();
         let access: Access = serde_json::from_slice(&std::fs::read(store.access_file()).unwrap()).unwrap();
         assert_eq!((access.store.as_str(), access.authority), (store.address(), store.pin()));
         tokio::spawn(store.serve(std::future::pending()));
         let http = client(&std::fs::read(options.data.join("tls/ca.pem")).unwrap());
         let author = SigningKey::generate("author").unwrap();
-        Self { base: access.store, operator: access.token, author, http, clock, _data: data }
+        Self { base: access.store, operator: access.token, author, http, clock, data }
     }
 
     pub(crate) fn ask<'a>(&self, method: Method, path: &str, who: impl Into<Who<'a>>) -> Asking<'a> {

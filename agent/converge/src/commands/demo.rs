@@ -10,7 +10,7 @@ use std::time::Duration;
 use converge_model::{Error, ErrorKind, Outcome as ResourceOutcome, Report, Result};
 use converge_protocol::JoinTokenRequest;
 use converge_protocol::NodeFilter;
-use converge_store::{Store, StoreOptions, TlsOptions};
+use converge_store::{Store, StoreOptions, TlsOptions, Upkeep};
 use converge_system::linux::{durable, facts};
 use converge_trust::SigningKey;
 use converge_trust::join_string::JoinString;
@@ -221,6 +221,7 @@ impl RunningStore {
             data: data.to_owned(),
             listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
             tls: TlsOptions::default(),
+            upkeep: Upkeep::default(),
             clock: Arc::new(MachineClock),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

@@ -1,14 +1,17 @@
 //! `converge store`: be the store.
 
+mod copies;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use converge_model::{Error, Result};
-use converge_store::{BroughtCertificate, Reload, Store, StoreOptions, TlsOptions};
+use converge_store::{BroughtCertificate, Reload, Store, StoreOptions, TlsOptions, Upkeep};
 use converge_system::linux::facts;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::cli::StoreArgs;
+use crate::cli::{StoreAction, StoreArgs};
 use crate::clock::MachineClock;
 use crate::console::Console;
 use crate::failure::Outcome;
@@ -16,8 +19,18 @@ use crate::failure::Outcome;
 /// Open files with which the store has all the connections that it would take.
 const ENOUGH_FILES: u64 = 20_500;
 
-/// Serves until SIGTERM or SIGINT.
+/// The least time that blobs are kept that no revision needs.
+const LEAST_IDLE: Duration = Duration::from_secs(600);
+/// The least time between two looks for what need not be kept.
+const LEAST_BETWEEN: Duration = Duration::from_secs(1);
+
+/// Serves until SIGTERM or SIGINT, or copies.
 pub(crate) fn run(args: &StoreArgs, console: Console) -> Outcome {
+    match &args.action {
+        Some(StoreAction::Backup { to }) => return copies::backup(&args.data, to, console),
+        Some(StoreAction::Restore { from }) => return copies::restore(from, &args.data, console),
+        None => {}
+    }
     let mut names = args.names.clone();
     if names.is_empty() && args.listen.ip().is_unspecified() {
         names.push(facts::hostname()?);
@@ -28,6 +41,13 @@ pub(crate) fn run(args: &StoreArgs, console: Console) -> Outcome {
         data: args.data.clone(),
         listen: args.listen,
         tls: TlsOptions { names, brought },
+        upkeep: Upkeep {
+            reports_for: args.keep_reports.duration(),
+            reports_of_node: args.keep_reports_of_node,
+            // Whoever publishes asks first what is there, and sends the rest: that takes its time.
+            idle_blobs_for: args.keep_idle_blobs.duration().max(LEAST_IDLE),
+            every: args.tidy_every.duration().max(LEAST_BETWEEN),
+        },
         clock: Arc::new(MachineClock),
     };
     allow_many_connections();

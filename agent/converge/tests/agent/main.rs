@@ -16,6 +16,7 @@ mod bad_state;
 mod bad_stores;
 mod changed_facts;
 mod command_line;
+mod copies;
 mod daemon;
 mod desk;
 mod interrupted;
