@@ -215,6 +215,12 @@ pub(crate) enum Command {
     Node(NodeArgs),
     /// List reports, or show one.
     Report(ReportArgs),
+    /// Say what the agent on this machine does, what is due, and when it last succeeded.
+    #[command(
+        after_help = "Exit codes: 0 all is well; 2 the last run did not succeed; 3 the daemon was killed, or the store \
+        does not answer."
+    )]
+    Status,
     /// Say where a resource and its values come from.
     Why(WhyArgs),
     /// Print this machine's facts.

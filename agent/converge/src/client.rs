@@ -6,26 +6,26 @@
 mod authority;
 mod blob_bytes;
 mod held;
+mod nodes;
 mod pages;
 mod policies;
-mod refusal;
+mod standing;
 
 use std::time::Duration;
 
 use crate::identity::Signer;
 use crate::tls::{Trust, not_the_store};
-use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Report, Result, RunId, Value};
-use converge_protocol::{
-    Assignment, MissingBlobs, NodeChange, NodeFilter, NodePage, NodeView, Problem, ReportFilter, ReportSummary, limits,
-};
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use converge_model::{BlobRef, Cancel, Digest, Error, ErrorKind, Report, Result, RunId, Timestamp, Value};
+use converge_protocol::{Assignment, MissingBlobs, Problem, ReportFilter, ReportSummary, limits};
+use reqwest::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Request, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use blob_bytes::BlobBytes;
 pub(crate) use held::{HOLD_SECONDS, HeldRequest, Told, Trouble};
-use refusal::kind_of;
+pub(crate) use standing::{Found, LONGEST_ASKED};
+use standing::{Standing, kind_of};
 
 /// How often a request is asked: once, with the store's time, and with the key that it has taken meanwhile.
 const TRIES: usize = 3;
@@ -68,6 +68,7 @@ pub(crate) struct StoreClient {
     /// For what is sent at length: the store says nothing meanwhile, and that is no silence.
     uploads: reqwest::Client,
     cancel: Cancel,
+    standing: Standing,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -102,6 +103,7 @@ impl StoreClient {
             trust,
             credentials,
             cancel: Cancel::new(),
+            standing: Standing::default(),
             http: http.map_err(|error| wrong(error.to_string()))?,
             uploads: uploads.map_err(|error| wrong(error.to_string()))?,
             runtime: runtime.map_err(|error| Error::io("start", "the client's runtime", &error))?,
@@ -113,6 +115,17 @@ impl StoreClient {
     #[must_use]
     pub(crate) fn stopped_by(self, cancel: &Cancel) -> Self {
         Self { cancel: cancel.clone(), ..self }
+    }
+
+    /// The same, for a store that asked to be left alone until then: until then, every request fails at once.
+    #[must_use]
+    pub(crate) fn leaving_alone_until(self, until: Option<Timestamp>) -> Self {
+        Self { standing: Standing::of_one_to_be_left_alone(until), ..self }
+    }
+
+    /// What it found the store to be.
+    pub(crate) fn found(&self) -> Found {
+        self.standing.found()
     }
 
     /// The store's address.
@@ -207,44 +220,6 @@ impl StoreClient {
         })
     }
 
-    /// All nodes that a filter means, and for how many that could not be told.
-    pub(crate) fn nodes(&self, filter: &NodeFilter) -> Result<NodePage> {
-        let operation = "list nodes at";
-        let mut filter = filter.clone();
-        let mut all = NodePage { items: Vec::new(), next: None, undecided: 0, reason: None };
-        loop {
-            let request = self.request(Method::GET, "/v1/nodes").query(&filter).timeout(ANSWER);
-            let page: NodePage = self.unless(Cancel::is_now, operation, async {
-                let response = self.send(operation, request).await?;
-                self.document(operation, response).await
-            })?;
-            all.items.extend(page.items);
-            all.undecided += page.undecided;
-            all.reason = all.reason.or(page.reason);
-            match page.next {
-                None => return Ok(all),
-                // A filter may let through nothing of a page; but each leads further, by name.
-                Some(next) if next > filter.after => filter.after = next,
-                Some(_) => return Err(self.rubbish(operation, "its pages lead nowhere".to_owned())),
-            }
-        }
-    }
-
-    /// One node.
-    pub(crate) fn node(&self, name: &str) -> Result<NodeView> {
-        self.exchange::<(), _>("get a node from", Method::GET, &node_path(name)?, None)
-    }
-
-    /// Changes what is kept of a node.
-    pub(crate) fn change_node(&self, name: &str, change: &NodeChange) -> Result<NodeView> {
-        self.exchange("change a node at", Method::PATCH, &node_path(name)?, Some(change))
-    }
-
-    /// Forgets a node.
-    pub(crate) fn forget_node(&self, name: &str) -> Result<()> {
-        self.command("forget a node at", Method::DELETE, &node_path(name)?, &())
-    }
-
     /// The newest `wanted` summaries of reports that `filter` lets through, newest first.
     pub(crate) fn reports(&self, filter: &ReportFilter, wanted: usize) -> Result<Vec<ReportSummary>> {
         let operation = "list reports at";
@@ -310,26 +285,41 @@ impl StoreClient {
         })
     }
 
-    /// Sends a request, authorized. Where a refusal says how to ask instead, asks again, once for each reason.
+    /// Sends a request, authorized. Where a refusal says how to ask instead, asks again, once for each reason; where the
+    /// store is busy, after a while.
     async fn send(&self, operation: &str, request: RequestBuilder) -> Result<Response> {
         let (http, request) = request.build_split();
         let mut request = request.map_err(|error| self.broken(operation, &error))?;
+        self.standing.may_ask(operation, &self.base)?;
         let mut tries = TRIES;
         loop {
-            tries -= 1;
             let again = request.try_clone();
             self.authorize(&mut request)?;
-            let response = http.execute(request).await.map_err(|error| self.broken(operation, &error))?;
+            let sent = http.execute(request).await.map_err(|error| self.broken(operation, &error));
+            let response = sent.inspect_err(|error| self.standing.failed(error))?;
             if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
+                self.standing.answered();
                 if let Credentials::Node(signer) = &self.credentials {
                     signer.was_taken()?;
                 }
                 return Ok(response);
             }
+            let asked = response.headers().get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok()?.parse().ok());
             let (error, problem) = self.refused(operation, response).await;
-            let Credentials::Node(signer) = &self.credentials else { return Err(error) };
-            match (again, problem) {
-                (Some(again), Some(problem)) if tries > 0 && signer.learn(&problem) => request = again,
+            if error.kind == ErrorKind::Busy
+                && let Some(wait) = self.standing.wait_for(asked.map(Duration::from_secs))
+                && let Some(again) = again
+            {
+                tokio::time::sleep(wait).await;
+                request = again;
+                continue;
+            }
+            self.standing.failed(&error);
+            tries -= 1;
+            match (again, problem, &self.credentials) {
+                (Some(again), Some(problem), Credentials::Node(signer)) if tries > 0 && signer.learn(&problem) => {
+                    request = again;
+                }
                 _ => return Err(error),
             }
         }

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the one place where the time is asked for")]
 
 use std::sync::OnceLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use converge_model::{Clock, Error, ErrorKind, Result, RunId, Timestamp};
 
@@ -37,4 +37,26 @@ pub(crate) fn new_run(clock: &dyn Clock, last: Option<RunId>) -> Result<RunId> {
         Some(last) if last >= run => RunId::new(last.millis().saturating_add(1), u128::from_ne_bytes(random)),
         _ => run,
     })
+}
+
+/// Somewhere from nothing to `most`, by chance: what many machines would do at the same moment, each does at its own.
+pub(crate) fn up_to(most: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without random bytes it is nothing: sooner than the others, and at least not with them.
+    let _ = getrandom::fill(&mut random);
+    most.mul_f64(f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_failed_together_are_spread() {
+        let waits: Vec<_> = (0..1_000).map(|_| up_to(Duration::from_secs(10)).as_secs()).collect();
+        for second in 0..10 {
+            let count = waits.iter().filter(|wait| **wait == second).count();
+            assert!((40..=180).contains(&count), "{count} in second {second}");
+        }
+    }
 }

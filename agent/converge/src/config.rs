@@ -26,6 +26,8 @@ pub(crate) struct AgentConfig {
     pub deadline: Option<Span>,
     /// How many bytes of reports are kept for a store that cannot be reached.
     pub spool_bytes: u64,
+    /// How many reports are kept for it.
+    pub spool_reports: usize,
     /// How many of its own reports the machine keeps.
     pub keep_reports: usize,
     /// How many trusted signers must have signed a revision.
@@ -40,6 +42,7 @@ impl Default for AgentConfig {
             interval: Span::seconds(30 * 60),
             deadline: None,
             spool_bytes: 64 << 20,
+            spool_reports: 10_000,
             keep_reports: 50,
             signatures: 1,
             group: None,

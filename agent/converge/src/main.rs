@@ -86,6 +86,7 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
         Some(Command::Nodes(args)) => commands::nodes::run(args, console),
         Some(Command::Node(args)) => commands::node::run(args, console),
         Some(Command::Report(args)) => commands::report::run(args, common, console),
+        Some(Command::Status) => commands::status::run(common, console),
         Some(Command::Why(args)) => commands::why::run(args, common, console),
         Some(Command::Facts) => commands::facts::run(common, console),
         Some(Command::Demo(args)) => commands::demo::run(args, common, console),

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use converge_model::{Error, ErrorKind, Result};
 use converge_protocol::Problem;
+use converge_system::linux::resident::let_go_of_the_program;
 use reqwest::Url;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
-use super::refusal::kind_of;
+use super::standing::kind_of;
 use super::{CONNECT, SILENCE, TRIES};
 use crate::identity::Signer;
 use crate::tls::{Trust, not_the_store};
@@ -171,6 +172,8 @@ impl HeldRequest {
         );
         let sent = connection.write_all(request.as_bytes()).and_then(|()| connection.flush());
         sent.map_err(|error| self.broken(&error))?;
+        // From here on there is nothing to do but to wait; most of the program was needed to come this far.
+        let_go_of_the_program();
         let deadline = Instant::now() + Duration::from_secs(HOLD_SECONDS) + GRACE;
         let text = read_head(&mut connection, deadline).map_err(|error| self.broken(&error))?;
         let head = Head::parse(&text).ok_or_else(|| self.rubbish("what came is no answer of HTTP"))?;

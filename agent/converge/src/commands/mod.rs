@@ -19,6 +19,7 @@ pub(crate) mod revisions;
 pub(crate) mod rollback;
 pub(crate) mod schema;
 pub(crate) mod sign;
+pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod token;
 pub(crate) mod why;

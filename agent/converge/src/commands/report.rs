@@ -17,7 +17,7 @@ use crate::state::reports::LocalReports;
 /// Where reports are looked up.
 enum Source {
     Machine(LocalReports),
-    Store(StoreClient),
+    Store(Box<StoreClient>),
 }
 
 /// Lists reports, or shows one.
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &ReportArgs, common: &CommonArgs, console: Console) -> O
         let keep = ConfigDir::new(&common.config_dir).agent()?.keep_reports;
         Source::Machine(LocalReports::new(&StateDir::open(&common.state_dir)?, keep))
     } else {
-        Source::Store(access::operator(&args.access, None)?)
+        Source::Store(Box::new(access::operator(&args.access, None)?))
     };
     let Some(run) = &args.run else {
         return console.result(&source.list(args, args.limit)?, |reports| text(reports));

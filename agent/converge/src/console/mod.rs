@@ -4,6 +4,7 @@
 pub(crate) mod diagnostics;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod words;
 

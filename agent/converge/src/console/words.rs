@@ -46,6 +46,23 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// `in 5 min`, or `now`.
+pub(crate) fn in_time(then: Timestamp, now: Timestamp) -> String {
+    match ago(now, then).strip_suffix(" ago") {
+        Some(span) => format!("in {span}"),
+        None => "now".to_owned(),
+    }
+}
+
+/// `300 bytes`, `12.0 kB`, `1.2 MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
 /// A moment in UTC, to the second: `2026-11-23 05:50:00`.
 pub(crate) fn moment(at: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(at.0) {
@@ -70,6 +87,10 @@ mod tests {
         ] {
             assert_eq!(ago(Timestamp(then), now), said);
         }
+        for (then, said) in [(now.0, "now"), (now.0 + 600_000, "in 10 min"), (now.0 - 600_000, "now")] {
+            assert_eq!(in_time(Timestamp(then), now), said);
+        }
+        assert_eq!((size(7), size(12_000), size(1_250_000)), ("7 bytes".into(), "12.0 kB".into(), "1.2 MB".into()));
         assert_eq!((millis(7), millis(1_250), millis(61_000)), ("7 ms".into(), "1.2 s".into(), "1 min 1 s".into()));
         assert_eq!(counts(&BTreeMap::new()), "no resources");
     }

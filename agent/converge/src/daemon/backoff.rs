@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use crate::client::LONGEST_ASKED;
+use crate::clock::up_to;
+
 /// The first wait, before it is spread.
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest wait that nobody asked for.
 const LONGEST: Duration = Duration::from_secs(5 * 60);
-/// The longest that a store may ask to be left alone.
-pub(crate) const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
 
 /// Waits that grow from one failure to the next.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,14 +35,6 @@ impl Backoff {
     }
 }
 
-/// Somewhere from nothing to `most`, by chance.
-pub(super) fn up_to(most: Duration) -> Duration {
-    let mut random = [0; 4];
-    // Without random bytes it is nothing: sooner than the others, and at least not with them.
-    let _ = getrandom::fill(&mut random);
-    most.mul_f64(f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,14 +54,5 @@ mod tests {
         assert!(wait >= asked && wait <= asked * 5 / 4, "{wait:?}");
         assert!(backoff.after_failure(Some(Duration::MAX)) <= LONGEST_ASKED * 5 / 4);
         assert!(backoff.after_failure(None) <= 4 * FIRST);
-    }
-
-    #[test]
-    fn those_who_failed_together_are_spread() {
-        let waits: Vec<_> = (0..1_000).map(|_| up_to(Duration::from_secs(10)).as_secs()).collect();
-        for second in 0..10 {
-            let count = waits.iter().filter(|wait| **wait == second).count();
-            assert!((40..=180).contains(&count), "{count} in second {second}");
-        }
     }
 }

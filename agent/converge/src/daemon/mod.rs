@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use converge_model::{Clock, Error, Result, Span, Timestamp};
 use converge_system::linux::facts;
+use converge_system::linux::resident::let_go_of_the_program;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sd_notify::NotifyState;
@@ -33,6 +34,7 @@ use crate::console::Console;
 use crate::console::words::moment;
 use crate::failure::{Failure, Outcome};
 use crate::state::StateDir;
+use crate::state::daemon::{Notice, Reason};
 use news::{Listening, News};
 use schedule::Phase;
 use told::{Then, Told};
@@ -67,11 +69,13 @@ pub(crate) fn run(args: &AgentArgs, common: &CommonArgs, console: Console) -> Ou
         (None, Some(node)) => node.name,
         (None, None) => facts::hostname()?,
     };
+    let state = StateDir::open(&common.state_dir)?;
     let (sender, wakes) = channel();
     listen(sender.clone())?;
+    let notice = Notice::begin(&state, interval)?;
     let store = match &args.policy.policy {
         Some(_) => None,
-        None => Some(AtStore::begin(&config, StateDir::open(&common.state_dir)?, sender)?),
+        None => Some(AtStore::begin(&config, state, sender)?),
     };
     let mut daemon = Daemon {
         args,
@@ -82,6 +86,7 @@ pub(crate) fn run(args: &AgentArgs, common: &CommonArgs, console: Console) -> Ou
         watchdog: sd_notify::watchdog_enabled(),
         console,
         store,
+        notice,
     };
     console.note(format_args!("converging every {interval}; SIGUSR1 converges now"));
     // Whoever started it as a service may go on.
@@ -129,6 +134,8 @@ struct Daemon<'a> {
     console: Console,
     /// The store; nothing where the policy is this machine's own.
     store: Option<AtStore>,
+    /// What others can know of it.
+    notice: Notice,
 }
 
 /// What was asked for while a run went on.
@@ -156,7 +163,14 @@ impl Daemon<'_> {
             let mut next = self.next(interval, began);
             let mut news = self.listen();
             loop {
-                match self.wake(news.map_or(next, |news| news.min(next))) {
+                let until = news.map_or(next, |news| news.min(next));
+                self.say_what_is_next(
+                    interval,
+                    until,
+                    if news == Some(until) { Reason::News } else { Reason::Interval },
+                );
+                let_go_of_the_program();
+                match self.wake(until) {
                     Some(Wake::Stop) => return Ok(()),
                     Some(Wake::Now) | None => break,
                     Some(Wake::Reload) => {
@@ -178,13 +192,19 @@ impl Daemon<'_> {
     fn hear(&mut self, news: News) -> bool {
         match news {
             News::Changed(tag) => {
+                self.notice.heard();
                 if let Some(store) = &mut self.store {
                     store.told.hear(tag);
                 }
                 return true;
             }
-            News::Reached => self.console.note("the store answers; news of it is waited for"),
+            News::Reached => {
+                if self.notice.heard() {
+                    self.console.note("the store answers again");
+                }
+            }
             News::Trouble(error, wait) => {
+                self.notice.unheard(error.to_string(), wait);
                 let wait = Span::seconds(wait.as_secs().max(1));
                 self.console.note(format_args!("{error}; it is asked again in {wait}"));
             }
@@ -210,10 +230,18 @@ impl Daemon<'_> {
     fn next(&self, interval: Span, began: Instant) -> Instant {
         let now = MachineClock.now();
         let wait = self.phase.wait(interval.duration(), now, began.elapsed());
-        let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        let at = Timestamp(now.0.saturating_add(millis));
-        tell(&[NotifyState::Status(&format!("converges next at {} UTC", moment(at)))]);
         Instant::now() + wait
+    }
+
+    /// Lets others know when it converges next.
+    fn say_what_is_next(&mut self, interval: Span, until: Instant, why: Reason) {
+        let wait = until.saturating_duration_since(Instant::now());
+        let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+        // To the second: what is said again is the same.
+        let at = Timestamp(MachineClock.now().0.saturating_add(millis) / 1_000 * 1_000);
+        if self.notice.waiting(interval, at, why) {
+            tell(&[NotifyState::Status(&format!("converges next at {} UTC", moment(at)))]);
+        }
     }
 
     /// The interval that is configured now; what is wrong is said, and changes nothing.
@@ -258,6 +286,7 @@ impl Daemon<'_> {
             }
         };
         tell(&[NotifyState::Status("converging")]);
+        self.notice.converging();
         loop {
             if let Some(status) = child.try_wait().map_err(|error| Error::io("wait for", "the run", &error))? {
                 self.console.note(ending(status));

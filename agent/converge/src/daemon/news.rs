@@ -73,7 +73,7 @@ impl Thread {
 
     /// Asks until there is news; nothing where nobody wants to hear of it.
     fn until_news(&mut self, mut known: Option<String>) -> Option<()> {
-        let (mut backoff, mut is_reached) = (Backoff::default(), false);
+        let mut backoff = Backoff::default();
         loop {
             // The last order counts: another run may have taken what was new.
             known = self.orders.try_iter().last().unwrap_or(known);
@@ -81,10 +81,7 @@ impl Thread {
             let wait = match self.ask(known.as_deref()) {
                 Ok(Told::Changed(tag)) => return self.say(News::Changed(tag)),
                 Ok(Told::Nothing) => {
-                    if !is_reached {
-                        self.say(News::Reached)?;
-                    }
-                    is_reached = true;
+                    self.say(News::Reached)?;
                     if began.elapsed() >= HELD_AT_LEAST {
                         backoff.reset();
                         continue;
@@ -94,7 +91,6 @@ impl Thread {
                 Err(Trouble { error, retry_after }) => {
                     // Whatever is wrong may be with who this node is: that is read again.
                     self.asked = None;
-                    is_reached = false;
                     let wait = backoff.after_failure(retry_after);
                     self.say(News::Trouble(Box::new(error), wait))?;
                     wait

@@ -21,7 +21,7 @@ use crate::failure::{Failure, Outcome, RUN_FAILED, SUCCESS, TROUBLE};
 use crate::state::StateDir;
 use crate::state::journal::FileJournal;
 use crate::state::reports::LocalReports;
-use crate::state::spool::Spool;
+use crate::state::spool::{Spool, for_store};
 use policy::{PolicyChoice, PolicySource, Prepared, Purpose, StorePolicy};
 
 pub(crate) use passes::{Gathering, Pass, PolicyBlobs, bind_to_node};
@@ -116,7 +116,11 @@ impl Agent {
         if let Err(error) = &saved {
             report.remarks.push(error.to_string());
         }
-        self.keep(&report, store)?;
+        let kept = self.keep(&report, store);
+        if let Some(store) = store {
+            store.note_contact();
+        }
+        kept?;
         saved?;
         converge_engine::settle(&journal)?;
         let code = match never_started {
@@ -222,12 +226,28 @@ impl Agent {
     /// Queues a report for the store, and sends what is queued.
     fn queue(&self, report: &Report, store: Option<&Arc<StorePolicy>>) -> Outcome {
         let Some(store) = store else { return Ok(()) };
-        let spool = Spool::new(&self.state, self.config.spool_bytes);
-        spool.add(report.clone())?;
+        let spool = Spool::of(&self.state, &self.config);
         let mut remarks = Vec::new();
-        if let Err(error) = spool.send(store.client(), &mut remarks) {
-            self.console
-                .note(format_args!("{}\nthe report is queued, and is sent with the next run", error_text(&error)));
+        let queued = spool.add(report);
+        let sent = spool.send(store.client(), &mut remarks).and_then(|_| match &queued {
+            Ok(()) => Ok(()),
+            // One that cannot be written down has this one chance.
+            Err(_) => store.client().send_report(&for_store(report)),
+        });
+        match (queued, sent) {
+            (_, Ok(())) => {}
+            (Ok(()), Err(error)) => {
+                let text = error_text(&error);
+                self.console.note(format_args!("{text}\nthe report is queued, and is sent with the next run"));
+                let dropped = spool.keep_within_limits()?;
+                if dropped > 0 {
+                    remarks.push(format!("{dropped} queued reports were dropped to make room; the store will be told"));
+                }
+            }
+            (Err(not_queued), Err(error)) => {
+                self.console.note(format_args!("{}\nthe report is lost to the store", error_text(&error)));
+                return Err(not_queued.into());
+            }
         }
         for remark in remarks {
             self.console.note(remark);

@@ -27,6 +27,7 @@ use crate::repository;
 use crate::state::StateDir;
 use crate::state::assignment::{Remembered, facts_word};
 use crate::state::cache::BlobCache;
+use crate::state::contact::Contact;
 use crate::state::highest::{Highest, Ran};
 
 /// The longest graph document, in bytes.
@@ -224,7 +225,8 @@ impl StorePolicy {
         let (config_dir, state) = (agent.config_dir.clone(), agent.state.clone());
         let signer = Box::new(Signer::new(&identity, &config_dir, &state)?);
         let client = StoreClient::new(&identity.store, identity.authority.into(), Credentials::Node(signer))?;
-        let client = client.stopped_by(&agent.cancel);
+        let contact = Contact::load(&state, &identity.store);
+        let client = client.stopped_by(&agent.cancel).leaving_alone_until(contact.leave_alone_until);
         let cache = BlobCache::open(&state)?;
         let wanted = agent.config.signatures.max(identity.threshold.unwrap_or(1));
         let group = agent.config.group.clone();
@@ -276,6 +278,11 @@ impl StorePolicy {
             store: Some(Arc::clone(self)),
             is_refused,
         })
+    }
+
+    /// Remembers how the store answered: for the next run, and for whoever asks.
+    pub(crate) fn note_contact(&self) {
+        Contact::note(&self.state, &self.identity.store, &self.client.found());
     }
 
     /// The graph of an earlier revision, which is only looked at.

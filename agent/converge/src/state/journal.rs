@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::UNIX_EPOCH;
 
 use converge_engine::{Durability, Entry, Journal};
-use converge_model::Result;
+use converge_model::{Result, Timestamp};
 use converge_system::linux::durable;
 
 use super::{LONGEST, StateDir};
@@ -31,6 +32,12 @@ impl FileJournal {
     /// Where the journal cannot be read.
     pub(crate) fn read(&self) -> Result<(Vec<Entry>, usize)> {
         Ok(Entry::decode_all(&self.bytes()?))
+    }
+
+    /// When it was written last.
+    pub(crate) fn written(&self) -> Option<Timestamp> {
+        let at = self.path.metadata().ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(at.as_millis()).ok().map(Timestamp)
     }
 
     fn bytes(&self) -> Result<Vec<u8>> {

@@ -3,6 +3,8 @@
 
 pub(crate) mod assignment;
 pub(crate) mod cache;
+pub(crate) mod contact;
+pub(crate) mod daemon;
 pub(crate) mod highest;
 pub(crate) mod journal;
 pub(crate) mod ledger;
@@ -33,6 +35,16 @@ impl StateDir {
         durable::create_directory(path, 0o700)
             .map_err(|error| error.with_hint("run as root, or name a directory of your own with --state-dir"))?;
         Ok(state)
+    }
+
+    /// The state in `path`, which is not made: whoever only looks leaves no trace.
+    ///
+    /// # Errors
+    /// Where it may not be read.
+    pub(crate) fn existing(path: &Path) -> Result<Self> {
+        durable::names(path)
+            .map_err(|error| error.with_hint("run as root, or name a directory of your own with --state-dir"))?;
+        Ok(Self(path.to_owned()))
     }
 
     /// A path in it.

@@ -1,9 +1,12 @@
 //! This machine's own reports: the last so many, whole.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use converge_model::{Report, Result, RunId};
+use converge_model::report::Conclusion;
+use converge_model::{Outcome, Report, Result, RunId, Timestamp};
 use converge_system::linux::durable::{self, Durability};
+use serde::{Deserialize, Serialize};
 
 use super::{Loaded, StateDir, load, save};
 
@@ -61,6 +64,14 @@ impl LocalReports {
         Ok(names)
     }
 
+    /// What one report says of the run as a whole; nothing where there is none, or where it is damaged.
+    pub(crate) fn gist(&self, run: RunId) -> Option<Gist> {
+        match load(&self.directory.join(format!("{run}.json"))) {
+            Loaded::Whole(gist) => Some(gist),
+            Loaded::Absent | Loaded::Broken(_) => None,
+        }
+    }
+
     /// One report; nothing where there is none, or where it is damaged.
     pub(crate) fn read(&self, run: RunId) -> Option<Report> {
         match load(&self.directory.join(format!("{run}.json"))) {
@@ -68,6 +79,29 @@ impl LocalReports {
             Loaded::Absent | Loaded::Broken(_) => None,
         }
     }
+}
+
+/// What a report says of the run as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Gist {
+    /// The run.
+    pub run: RunId,
+    /// The policy.
+    pub policy: String,
+    /// The revision of it, where it came from a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u64>,
+    /// When it began.
+    pub started: Timestamp,
+    /// How long it took.
+    pub millis: u64,
+    /// How it ended.
+    pub conclusion: Conclusion,
+    /// How many resources ended how.
+    pub counts: BTreeMap<Outcome, u64>,
+    /// What an operator should know of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 fn run_of(name: &str) -> Option<RunId> {

@@ -1,43 +1,62 @@
-//! Reports that the store has not taken yet: sent oldest first, each until it was taken, within a bounded size.
+//! Reports that the store has not taken yet: sent oldest first, each until it was taken, within a bounded number and size.
+//!
+//! What had to be dropped is counted in a file of its own, until a report told the store of it.
 
 use std::path::PathBuf;
 
 use converge_model::{Change, Error, ErrorKind, Outcome, Report, Result};
 use converge_protocol::limits;
 use converge_system::linux::durable::{self, Durability};
+use serde::{Deserialize, Serialize};
 
 use super::{Loaded, StateDir, load, save};
 use crate::client::StoreClient;
+use crate::config::AgentConfig;
 
 /// The spool in a state directory.
 #[derive(Debug)]
 pub(crate) struct Spool {
     directory: PathBuf,
-    limit: u64,
+    dropped: PathBuf,
+    most_bytes: u64,
+    most_reports: usize,
+}
+
+/// How much waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Waiting {
+    /// How many reports.
+    pub reports: usize,
+    /// How many bytes they have.
+    pub bytes: u64,
+}
+
+/// What was dropped since the store was last told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Dropped {
+    /// How many reports.
+    pub reports: u64,
 }
 
 impl Spool {
-    /// The spool in `state`, which holds at most `limit` bytes.
-    pub(crate) fn new(state: &StateDir, limit: u64) -> Self {
-        Self { directory: state.path("spool"), limit }
+    /// The spool in `state`, within the limits of `config`.
+    pub(crate) fn of(state: &StateDir, config: &AgentConfig) -> Self {
+        Self {
+            directory: state.path("spool"),
+            dropped: state.path("spool.dropped"),
+            most_bytes: config.spool_bytes,
+            most_reports: config.spool_reports.max(1),
+        }
     }
 
-    /// Queues a report. Where there is no room left, the oldest ones are dropped, and the next to be queued says how many.
+    /// Queues a report. Whoever does not send it at once calls [`Spool::keep_within_limits`].
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub(crate) fn add(&self, mut report: Report) -> Result<()> {
+    pub(crate) fn add(&self, report: &Report) -> Result<()> {
         durable::create_directory(&self.directory, 0o700)?;
-        let dropped = self.make_room()?;
-        if dropped > 0 {
-            report.remarks.push(format!(
-                "{dropped} older reports were dropped: the store took none, and the spool is limited to {} bytes",
-                self.limit
-            ));
-        }
-        let path = self.directory.join(format!("{}.json", report.run));
         let durability = if report.has_changes() { Durability::Now } else { Durability::Soon };
-        save(&path, &within_limits(report.condensed()), durability)
+        save(&self.directory.join(format!("{}.json", report.run)), &for_store(report), durability)
     }
 
     /// Sends what is queued, oldest first, and says how many reports the store took. One that the store will never take
@@ -49,7 +68,7 @@ impl Spool {
         let mut sent = 0;
         for name in durable::names(&self.directory)? {
             let path = self.directory.join(&name);
-            let report: Report = match load(&path) {
+            let mut report: Report = match load(&path) {
                 Loaded::Whole(report) => report,
                 Loaded::Absent => continue,
                 Loaded::Broken(error) => {
@@ -58,8 +77,15 @@ impl Spool {
                     continue;
                 }
             };
+            let dropped = self.dropped();
+            report.remarks.extend(dropped.remark());
             match store.send_report(&report) {
-                Ok(()) => sent += 1,
+                Ok(()) => {
+                    sent += 1;
+                    if dropped.reports > 0 {
+                        durable::remove(&self.dropped)?;
+                    }
+                }
                 Err(error) if is_final(&error) => {
                     remarks.push(format!("the report of run {} was dropped: {error}", report.run));
                 }
@@ -70,25 +96,68 @@ impl Spool {
         Ok(sent)
     }
 
-    fn make_room(&self) -> Result<usize> {
-        let mut files = Vec::new();
-        for name in durable::names(&self.directory)? {
-            let path = self.directory.join(name);
-            let size = path.metadata().map_or(0, |metadata| metadata.len());
-            files.push((path, size));
+    /// How much waits.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub(crate) fn waiting(&self) -> Result<Waiting> {
+        let sizes: Vec<u64> = self.files()?.into_iter().map(|(_, size)| size).collect();
+        Ok(Waiting { reports: sizes.len(), bytes: sizes.iter().sum() })
+    }
+
+    /// What was dropped since the store was last told.
+    pub(crate) fn dropped(&self) -> Dropped {
+        match load(&self.dropped) {
+            Loaded::Whole(dropped) => dropped,
+            Loaded::Absent | Loaded::Broken(_) => Dropped::default(),
         }
-        let mut total: u64 = files.iter().map(|(_, size)| size).sum();
+    }
+
+    /// The files, oldest first, with their sizes.
+    fn files(&self) -> Result<Vec<(PathBuf, u64)>> {
+        let names = durable::names(&self.directory)?.into_iter();
+        let paths = names.map(|name| self.directory.join(name));
+        Ok(paths
+            .map(|path| (path.metadata().map_or(0, |metadata| metadata.len()), path))
+            .map(|(size, path)| (path, size))
+            .collect())
+    }
+
+    /// Drops the oldest reports that are too many, and gives back how many: the next one that reaches the store says so. The
+    /// newest one stays, whatever its size.
+    ///
+    /// # Errors
+    /// Where they cannot be removed, or counted.
+    pub(crate) fn keep_within_limits(&self) -> Result<u64> {
+        let files = self.files()?;
+        let (mut count, mut total) = (files.len(), files.iter().map(|(_, size)| size).sum::<u64>());
         let mut dropped = 0;
         for (path, size) in files {
-            if total < self.limit {
+            if count <= 1 || (count <= self.most_reports && total <= self.most_bytes) {
                 break;
             }
             durable::remove(&path)?;
-            total -= size;
-            dropped += 1;
+            (count, total, dropped) = (count - 1, total - size, dropped + 1);
+        }
+        if dropped > 0 {
+            let all = Dropped { reports: self.dropped().reports + dropped };
+            save(&self.dropped, &all, Durability::Soon)?;
         }
         Ok(dropped)
     }
+}
+
+impl Dropped {
+    /// What the store is told of it.
+    fn remark(self) -> Option<String> {
+        let count = self.reports;
+        (count > 0).then(|| format!("{count} older reports were dropped: the store took none, and the spool was full"))
+    }
+}
+
+/// A report as the store gets it.
+pub(crate) fn for_store(report: &Report) -> Report {
+    within_limits(report.clone().condensed())
 }
 
 /// The report, cut where it is longer than the store takes: first the diffs, then the resources that were updated. It says

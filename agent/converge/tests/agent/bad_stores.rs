@@ -130,6 +130,41 @@ fn reports_wait_for_the_store_and_arrive_once_in_order() {
 }
 
 #[test]
+fn a_busy_store_is_waited_for_or_left_alone_for_as_long_as_it_asks() {
+    let (desk, store) = enrolled();
+    desk.run(&STORE).with_code(0);
+    revision(&desk, "second");
+    store.publish(&desk);
+    // For a moment: the run waits, and is one like any other.
+    store.trouble("/v1/node", Trouble::Busy(1));
+    let run = desk.start(&STORE);
+    wait_until("nobody asked", || store.asked("/v1/node") > 0);
+    store.trouble("/v1/node", None);
+    let ended = run.wait().with_code(0);
+    assert_eq!(desk.out("page").as_deref(), Some("second"));
+    assert_eq!(ended.json()["remarks"], serde_json::Value::Null);
+    // For long: this run and the next go on without it, and leave it alone, also when it could answer by then.
+    let given = store.reports().len();
+    store.trouble("/v1/node", Trouble::Busy(1_800));
+    let mut runs = Vec::new();
+    for trouble in [Trouble::Busy(1_800).into(), None] {
+        store.trouble("/v1/node", trouble);
+        let ended = desk.run(&STORE).with_code(0);
+        assert!(ended.took < Duration::from_secs(20), "{:?}", ended.took);
+        runs.push(ended.json()["run"].as_str().unwrap().to_owned());
+        let remarks = ended.json()["remarks"].to_string();
+        assert!(remarks.contains("this run converges the policy that the store gave last"), "{remarks}");
+    }
+    assert_eq!(store.reports().len(), given, "it was not left alone");
+    // Its time is over.
+    let contact = std::fs::read_to_string(desk.path("state/contact.json")).unwrap();
+    assert!(contact.contains("leave_alone_until"), "{contact}");
+    std::fs::remove_file(desk.path("state/contact.json")).unwrap();
+    runs.push(desk.run(&STORE).with_code(0).json()["run"].as_str().unwrap().to_owned());
+    assert_eq!(store.reports()[given..], runs);
+}
+
+#[test]
 fn a_report_whose_receipt_was_lost_is_sent_again_under_the_same_run() {
     let (desk, store) = enrolled();
     store.trouble("/v1/reports", Trouble::Lost);

@@ -37,6 +37,8 @@ pub(crate) enum Trouble {
     Redirect,
     /// The server failed.
     ServerError,
+    /// The server is busy, and asks to be left alone for so many seconds.
+    Busy(u64),
     /// The answer is shorter than it should be, and says so.
     Short,
     /// The answer is longer than it should be.
@@ -53,6 +55,8 @@ pub(crate) enum Trouble {
 #[derive(Clone, Default)]
 pub(crate) struct Store {
     troubles: BTreeMap<&'static str, Trouble>,
+    /// How many requests had trouble, by how their path begins.
+    troubled: BTreeMap<&'static str, usize>,
     /// What it tells the node.
     pub(crate) assignment: serde_json::Value,
     /// The tag of that.
@@ -64,7 +68,7 @@ pub(crate) struct Store {
     pub(crate) blobs: BTreeMap<String, Vec<u8>>,
     /// Oldest first.
     revisions: Vec<serde_json::Value>,
-    reports: Vec<String>,
+    reports: Vec<serde_json::Value>,
 }
 
 /// The store.
@@ -173,8 +177,18 @@ impl Listener {
         };
     }
 
+    /// How many requests have had trouble there.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        self.store.lock().unwrap().troubled.get(path).copied().unwrap_or(0)
+    }
+
     /// The runs whose reports it was given, in order; each as often as it was given.
     pub(crate) fn reports(&self) -> Vec<String> {
+        self.given().iter().map(|report| report["run"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The same reports, whole.
+    pub(crate) fn given(&self) -> Vec<serde_json::Value> {
         self.store.lock().unwrap().reports.clone()
     }
 }
@@ -228,9 +242,14 @@ fn serve(connection: Stream, store: &Mutex<Store>) {
     let mut reader = BufReader::new(connection);
     while let Some(request) = read(&mut reader) {
         let trouble = {
-            let store = store.lock().unwrap();
+            let mut store = store.lock().unwrap();
             let mut troubles = store.troubles.iter();
-            troubles.find(|(path, _)| request.path.starts_with(**path)).map(|(_, trouble)| *trouble)
+            let found =
+                troubles.find(|(path, _)| request.path.starts_with(**path)).map(|(path, found)| (*path, *found));
+            if let Some((path, _)) = found {
+                *store.troubled.entry(path).or_default() += 1;
+            }
+            found.map(|(_, trouble)| trouble)
         };
         // Whoever asked may be gone.
         let ends = trouble.is_some_and(|trouble| trouble != Trouble::Endless);
@@ -280,6 +299,9 @@ fn answer(
         }
         Trouble::Redirect => socket.write_all(&whole("302 Found", "Location: http://127.0.0.1:9/elsewhere\r\n", b"")),
         Trouble::ServerError => socket.write_all(&whole("500 Internal Server Error", "", b"trouble")),
+        Trouble::Busy(seconds) => {
+            socket.write_all(&whole("503 Service Unavailable", &format!("Retry-After: {seconds}\r\n"), b"busy"))
+        }
         Trouble::Short => {
             let (status, headers, body) = good();
             socket.write_all(&whole(&status, &headers, &body[..body.len() / 2]))
@@ -317,7 +339,7 @@ impl Store {
             }
             ("POST", "/v1/reports") => {
                 let report: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-                self.reports.push(report["run"].as_str().unwrap().to_owned());
+                self.reports.push(report);
                 ok(b"{}".to_vec())
             }
             ("GET", path) if path.starts_with("/v1/policies/test/revisions?") => {

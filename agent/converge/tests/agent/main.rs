@@ -25,6 +25,7 @@ mod machines;
 mod nodes;
 mod revisions;
 mod signing;
+mod status;
 mod trust;
 mod why;
 mod wrong_clock;

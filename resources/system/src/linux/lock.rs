@@ -54,11 +54,7 @@ impl RunLock {
                 return Err(trouble(error.into()));
             }
             if Instant::now() >= deadline || cancel.is_asked() {
-                let mut by = String::new();
-                // Who holds it is a courtesy: that it is held is known without it.
-                let _ = (&file).take(1024).read_to_string(&mut by);
-                let by = by.trim();
-                let by = if by.is_empty() { "another process" } else { by };
+                let by = said(&file);
                 return Err(Error::new(
                     ErrorKind::Busy,
                     "take",
@@ -79,10 +75,35 @@ impl RunLock {
         Ok(Self { _file: file, waited })
     }
 
+    /// Who holds the lock at `path`, as they said; nothing where nobody does.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn holder(path: &Path) -> Result<Option<String>> {
+        let trouble = |error: std::io::Error| Error::io("look at", path.display(), &error);
+        let file = match File::open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(trouble)?,
+        };
+        match flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(Some(said(&file))),
+            Err(error) => Err(trouble(error.into())),
+        }
+    }
+
     /// Whether another run held it: what was known of the machine before may be so no more.
     pub fn was_waited_for(&self) -> bool {
         self.waited
     }
+}
+
+/// Who holds a lock, as they said. That is a courtesy: that it is held is known without it.
+fn said(file: &File) -> String {
+    let mut by = String::new();
+    let _ = file.take(1024).read_to_string(&mut by);
+    let by = by.trim();
+    if by.is_empty() { "another process".to_owned() } else { by.to_owned() }
 }
 
 #[cfg(test)]
@@ -97,7 +118,10 @@ mod tests {
         let error = RunLock::take(&path, "the second", Duration::ZERO, &Cancel::new()).unwrap_err();
         assert!(error.cause.contains("the first") && error.cause.contains(&std::process::id().to_string()), "{error}");
         assert!(!first.was_waited_for());
+        assert!(RunLock::holder(&path).unwrap().is_some_and(|holder| holder.contains("the first")));
         drop(first);
+        assert_eq!(RunLock::holder(&path).unwrap(), None);
+        assert_eq!(RunLock::holder(&directory.path().join("none")).unwrap(), None);
         RunLock::take(&path, "the second", Duration::ZERO, &Cancel::new()).unwrap();
     }
 

@@ -23,6 +23,7 @@ pub mod files;
 pub mod lock;
 pub mod packages;
 pub mod process;
+pub mod resident;
 pub mod services;
 mod small_file;
 
