@@ -156,6 +156,14 @@ pub(crate) struct AgentArgs {
     /// Wait this long for another run on this machine to end.
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub lock_wait: Span,
+
+    /// Report a run that was started then, in milliseconds since 1970, and ended without a report; converge nothing.
+    #[arg(long, hide = true, requires = "once", value_name = "MILLIS")]
+    pub crashed_run: Option<i64>,
+
+    /// How that run ended.
+    #[arg(long, hide = true, requires = "crashed_run", value_name = "TEXT", default_value = "ended")]
+    pub crashed_how: String,
 }
 
 /// A policy from a directory, instead of the store's.

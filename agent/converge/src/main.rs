@@ -33,6 +33,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use cli::{AgentArgs, Cli, Command, CommonArgs};
 use console::{Console, report};
 use failure::{BAD_INPUT, Failure, Outcome, SUCCESS};
+use run::crash::Crash;
 use run::policy::PolicyChoice;
 use run::{Agent, Limits};
 
@@ -98,6 +99,10 @@ fn once(args: &AgentArgs, common: &CommonArgs, console: Console) -> Outcome {
     let agent = Agent::open(common, console)?;
     let deadline = args.deadline.or(agent.config.deadline).map(converge_model::Span::duration);
     let limits = Limits { lock_wait: args.lock_wait.duration(), deadline };
+    if let Some(began) = args.crashed_run {
+        let crash = Crash { began: converge_model::Timestamp(began), how: args.crashed_how.clone() };
+        return agent.report_crash(&crash, &args.policy, limits);
+    }
     let done = agent.converge(|| PolicyChoice::new(&args.policy, console), limits)?;
     console.result(&done.report, report::summary)?;
     if done.code == SUCCESS { Ok(()) } else { Err(Failure::Said(done.code)) }

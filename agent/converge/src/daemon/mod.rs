@@ -12,6 +12,7 @@ mod news;
 mod schedule;
 mod told;
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -72,7 +73,7 @@ pub(crate) fn run(args: &AgentArgs, common: &CommonArgs, console: Console) -> Ou
     let state = StateDir::open(&common.state_dir)?;
     let (sender, wakes) = channel();
     listen(sender.clone())?;
-    let notice = Notice::begin(&state, interval)?;
+    let (notice, left) = Notice::begin(&state, interval)?;
     let store = match &args.policy.policy {
         Some(_) => None,
         None => Some(AtStore::begin(&config, state, sender)?),
@@ -91,6 +92,14 @@ pub(crate) fn run(args: &AgentArgs, common: &CommonArgs, console: Console) -> Ou
     console.note(format_args!("converging every {interval}; SIGUSR1 converges now"));
     // Whoever started it as a service may go on.
     tell(&[NotifyState::Ready]);
+    if let Some(began) = left {
+        let how = "cut off, together with the daemon: somebody killed them, or the machine stopped";
+        let mut asked = Asked::default();
+        daemon.report_crash(began, how, &mut asked)?;
+        if asked.stop {
+            return Ok(());
+        }
+    }
     Ok(daemon.serve(interval)?)
 }
 
@@ -277,20 +286,42 @@ impl Daemon<'_> {
         if let Some(store) = &mut self.store {
             store.told.begin_run(Instant::now());
         }
-        let mut child = match self.command.start() {
+        let began = self.notice.converging();
+        tell(&[NotifyState::Status("converging")]);
+        if let Some(status) = self.run(&[], &mut asked)? {
+            self.console.note(ending(status));
+            if let Some(how) = crash(status) {
+                self.report_crash(began, &how, &mut asked)?;
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Has a run that ended without a report reported: by a process of its own, which converges nothing. Where that one ends
+    /// the same way, nothing more is tried.
+    fn report_crash(&mut self, began: Timestamp, how: &str, asked: &mut Asked) -> Result<()> {
+        let arguments = ["--crashed-run".to_owned(), began.0.to_string(), "--crashed-how".to_owned(), how.to_owned()];
+        let ended = self.run(&arguments, asked)?;
+        if !ended.is_some_and(|status| status.success()) {
+            self.console
+                .note("the run that ended so could not be reported; what it changed is reported by the next one");
+        }
+        Ok(())
+    }
+
+    /// Starts a run and waits for its end; nothing where it cannot be started. Notes what is asked for meanwhile.
+    fn run(&mut self, arguments: &[String], asked: &mut Asked) -> Result<Option<ExitStatus>> {
+        let mut child = match self.command.start(arguments) {
             Ok(child) => child,
             Err(error) => {
                 // No process to be had now says nothing about the next time.
                 self.console.note(format_args!("{error}; the next run is tried on time"));
-                return Ok(asked);
+                return Ok(None);
             }
         };
-        tell(&[NotifyState::Status("converging")]);
-        self.notice.converging();
         loop {
             if let Some(status) = child.try_wait().map_err(|error| Error::io("wait for", "the run", &error))? {
-                self.console.note(ending(status));
-                return Ok(asked);
+                return Ok(Some(status));
             }
             // A wake may be missed between two looks; none is missed for longer than this.
             match self.wake(Instant::now() + Duration::from_secs(1)) {
@@ -304,6 +335,22 @@ impl Daemon<'_> {
                 Some(Wake::Child) | None => {}
             }
         }
+    }
+}
+
+/// How a run ended that could not report itself; nothing of one that could.
+fn crash(status: ExitStatus) -> Option<String> {
+    /// What a process that panics exits with.
+    const PANICKED: i32 = 101;
+    match (status.code(), status.signal()) {
+        (Some(PANICKED), _) => Some("ended by a defect in converge; the journal of the service says where".to_owned()),
+        (Some(_), _) => None,
+        (None, Some(signal)) => {
+            let name =
+                Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string());
+            Some(format!("killed by {name}"))
+        }
+        (None, None) => Some("cut off".to_owned()),
     }
 }
 
@@ -378,8 +425,9 @@ impl Invocation {
         Ok(Self { program, arguments })
     }
 
-    fn start(&self) -> Result<Child> {
-        let started = Command::new(&self.program).args(&self.arguments).stdin(std::process::Stdio::null()).spawn();
+    fn start(&self, more: &[String]) -> Result<Child> {
+        let mut command = Command::new(&self.program);
+        let started = command.args(&self.arguments).args(more).stdin(std::process::Stdio::null()).spawn();
         started.map_err(|error| Error::io("start", format!("a run ({})", self.program.display()), &error))
     }
 }

@@ -1,6 +1,7 @@
 //! One run of this machine, from the policy to the report that nobody can lose.
 
 pub(crate) mod acceptance;
+pub(crate) mod crash;
 mod passes;
 pub(crate) mod policy;
 pub(crate) mod signals;
@@ -8,9 +9,8 @@ pub(crate) mod signals;
 use std::sync::Arc;
 use std::time::Duration;
 
-use converge_engine::{Journal, Recovery};
-use converge_model::report::{Conclusion, Mode, REPORT_FORMAT, ReportedError};
-use converge_model::{Cancel, Clock, Error, Report, RunId};
+use converge_model::report::{Conclusion, Mode, ReportedError};
+use converge_model::{Cancel, Clock, Error, Report};
 use converge_system::linux::lock::RunLock;
 
 use crate::cli::CommonArgs;
@@ -22,6 +22,7 @@ use crate::state::StateDir;
 use crate::state::journal::FileJournal;
 use crate::state::reports::LocalReports;
 use crate::state::spool::{Spool, for_store};
+use crash::empty_report;
 use policy::{PolicyChoice, PolicySource, Prepared, Purpose, StorePolicy};
 
 pub(crate) use passes::{Gathering, Pass, PolicyBlobs, bind_to_node};
@@ -87,7 +88,7 @@ impl Agent {
         let journal = FileJournal::new(&self.state);
         let store = source.store();
         let mut remarks = Vec::new();
-        self.report_what_was_cut_off(&journal, store, &mut remarks)?;
+        self.report_what_was_cut_off(&journal, store, None, &mut remarks)?;
 
         let last = LocalReports::new(&self.state, self.config.keep_reports).newest()?;
         let run = new_run(&MachineClock, last)?;
@@ -104,7 +105,10 @@ impl Agent {
         });
         let ((mut report, ledger), never_started) = match outcome {
             Ok(done) => (done, None),
-            Err((code, error)) => ((self.not_started(run, &source, &error), None), Some(code)),
+            Err((code, error)) => {
+                let conclusion = Conclusion::NotStarted { error: ReportedError::from(&error) };
+                ((empty_report(run, source.names(), conclusion), None), Some(code))
+            }
         };
         remarks.append(&mut report.remarks);
         report.remarks = remarks;
@@ -187,35 +191,6 @@ impl Agent {
         crate::state::ledger::FileLedger::new(&self.state)
     }
 
-    /// A run that was killed has a report too: this one writes it.
-    fn report_what_was_cut_off(
-        &self,
-        journal: &FileJournal,
-        store: Option<&Arc<StorePolicy>>,
-        remarks: &mut Vec<String>,
-    ) -> Outcome {
-        let (entries, unreadable) = journal.read()?;
-        if unreadable > 0 {
-            remarks.push(format!(
-                "{unreadable} entries of the journal are torn or damaged: what an earlier run began there is not known"
-            ));
-            journal.replace(&entries)?;
-        }
-        let recovery = Recovery::replay(&entries);
-        let kept = LocalReports::new(&self.state, self.config.keep_reports);
-        // A run that was killed after its report was kept, and before its journal was settled, has a better one.
-        for report in &recovery.reports {
-            if let Some(better) = kept.read(report.run) {
-                // It may not have come as far as the spool. The store takes the same report once.
-                self.queue(&better, store)?;
-                continue;
-            }
-            remarks.push(format!("run {} {}; its report was pieced together", report.run, report.conclusion.words()));
-            self.keep(report, store)?;
-        }
-        Ok(())
-    }
-
     /// Puts a report among the machine's own, and on its way to the store.
     fn keep(&self, report: &Report, store: Option<&Arc<StorePolicy>>) -> Outcome {
         let kept = LocalReports::new(&self.state, self.config.keep_reports).add(report);
@@ -253,27 +228,6 @@ impl Agent {
             self.console.note(remark);
         }
         Ok(())
-    }
-
-    /// The report of a run that never came to converging.
-    fn not_started(&self, run: RunId, source: &PolicySource, error: &Error) -> Report {
-        let (node, policy) = source.names();
-        Report {
-            format: REPORT_FORMAT,
-            run,
-            node,
-            policy,
-            revision: None,
-            mode: Mode::Apply,
-            started: MachineClock.now(),
-            millis: 0,
-            conclusion: Conclusion::NotStarted { error: ReportedError::from(error) },
-            passes: 0,
-            counts: Default::default(),
-            resources: Vec::new(),
-            notifications: Vec::new(),
-            remarks: Vec::new(),
-        }
     }
 }
 

@@ -109,7 +109,7 @@ impl PolicySource {
     /// The names of the node and of the policy, as far as they are known without asking anybody.
     pub(crate) fn names(&self) -> (String, String) {
         match self {
-            PolicySource::Store(store) => (store.identity.name.clone(), store.identity.policy.clone()),
+            PolicySource::Store(store) => store.names(),
             PolicySource::Local(local) => (local.node.name.clone(), local.node.policy.clone()),
         }
     }
@@ -278,6 +278,11 @@ impl StorePolicy {
             store: Some(Arc::clone(self)),
             is_refused,
         })
+    }
+
+    /// The names of the node and of its policy, as it enrolled.
+    pub(crate) fn names(&self) -> (String, String) {
+        (self.identity.name.clone(), self.identity.policy.clone())
     }
 
     /// Remembers how the store answered: for the next run, and for whoever asks.

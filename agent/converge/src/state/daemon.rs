@@ -1,7 +1,7 @@
 //! What the daemon is about. It holds a lock for as long as it lives, so that nobody takes what a killed one left behind for
 //! the truth.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use converge_model::{Cancel, Clock, Result, Span, Timestamp};
@@ -27,6 +27,9 @@ pub(crate) struct DaemonState {
     pub since: Timestamp,
     /// How often it converges.
     pub interval: Span,
+    /// When the run began that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began: Option<Timestamp>,
     /// When it converges next; nothing while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Timestamp>,
@@ -69,7 +72,8 @@ pub(crate) struct Notice {
     state: DaemonState,
     /// When it was written last.
     written: Timestamp,
-    _lock: RunLock,
+    lock: RunLock,
+    lock_path: PathBuf,
 }
 
 /// What can be known of the daemon from outside.
@@ -123,31 +127,44 @@ impl DaemonView {
 }
 
 impl Notice {
-    /// That of this process.
+    /// That of this process. Also gives when the run began that was under way when an earlier one was killed.
     ///
     /// # Errors
     /// Where another daemon runs on this machine.
-    pub(crate) fn begin(state: &StateDir, interval: Span) -> Result<Self> {
+    pub(crate) fn begin(state: &StateDir, interval: Span) -> Result<(Self, Option<Timestamp>)> {
         let since = MachineClock.now();
-        let holder = format!("converge, the daemon, since {} UTC", moment(since));
-        let lock = RunLock::take(&lock_file(state), &holder, ENDING, &Cancel::new())
+        let lock_path = lock_file(state);
+        let lock = take(&lock_path, since, ENDING)
             .map_err(|error| error.with_hint("one daemon is enough for a machine; to converge now, send it SIGUSR1"))?;
+        let left = match load::<DaemonState>(&file(state)) {
+            Loaded::Whole(left) => left.began,
+            Loaded::Absent | Loaded::Broken(_) => None,
+        };
         let pid = std::process::id();
-        let about = DaemonState { pid, since, interval, next: None, why: None, heard: None, unheard: None };
-        let mut notice = Self { path: file(state), state: about, written: since, _lock: lock };
+        let about =
+            DaemonState { pid, since, interval, began: None, next: None, why: None, heard: None, unheard: None };
+        let mut notice = Self { path: file(state), state: about, written: since, lock, lock_path };
         notice.write();
-        Ok(notice)
+        Ok((notice, left))
     }
 
-    /// It converges.
-    pub(crate) fn converging(&mut self) {
-        (self.state.next, self.state.why) = (None, None);
+    /// It converges, since now. Gives when that is.
+    pub(crate) fn converging(&mut self) -> Timestamp {
+        let now = MachineClock.now();
+        // Somebody may have deleted the file: a lock on nothing keeps nobody off.
+        if !self.lock.is_at(&self.lock_path)
+            && let Ok(lock) = take(&self.lock_path, self.state.since, Duration::ZERO)
+        {
+            self.lock = lock;
+        }
+        (self.state.began, self.state.next, self.state.why) = (Some(now), None, None);
         self.write();
+        now
     }
 
     /// It waits until then. Says whether that is something new.
     pub(crate) fn waiting(&mut self, interval: Span, next: Timestamp, why: Reason) -> bool {
-        let after = DaemonState { interval, next: Some(next), why: Some(why), ..self.state.clone() };
+        let after = DaemonState { interval, began: None, next: Some(next), why: Some(why), ..self.state.clone() };
         let is_new = after != self.state;
         if is_new {
             self.state = after;
@@ -182,6 +199,11 @@ impl Notice {
         self.written = MachineClock.now();
         let _ = save(&self.path, &self.state, Durability::Soon);
     }
+}
+
+fn take(path: &Path, since: Timestamp, wait: Duration) -> Result<RunLock> {
+    let holder = format!("converge, the daemon, since {} UTC", moment(since));
+    RunLock::take(path, &holder, wait, &Cancel::new())
 }
 
 impl Drop for Notice {

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal::{SIGHUP, SIGTERM, SIGUSR1};
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGUSR1};
 
-use crate::desk::{Desk, Process, wait_until};
+use crate::desk::{Desk, Process, wait_for, wait_until};
+use crate::listener::Listener;
 use crate::machines::Store;
 
 /// Waits until the file that the policy declares is there.
@@ -109,4 +110,130 @@ fn a_store_that_was_away_is_listened_to_again() {
     shows(&desk, "second dev ");
     daemon.signal(SIGTERM);
     daemon.wait().with_code(0).saying(&["wait for news at", "asked again in", "revoked"]);
+}
+
+fn pid_of_run(desk: &Desk) -> nix::unistd::Pid {
+    let holder = std::fs::read_to_string(desk.path("state/run.lock")).unwrap();
+    let pid = holder.trim_start_matches("pid ").split(',').next().unwrap();
+    nix::unistd::Pid::from_raw(pid.parse().unwrap())
+}
+
+fn conclusions(desk: &Desk) -> Vec<String> {
+    let reports = desk.run(&["report", "--local", "--json"]).with_code(0).json();
+    let mut found: Vec<_> = reports.as_array().unwrap().iter().map(|report| report["conclusion"].to_string()).collect();
+    found.reverse();
+    found
+}
+
+#[test]
+fn a_run_that_is_killed_is_a_report_at_once_and_the_daemon_goes_on() {
+    // Killed while something is changed, and while nothing is: a guard takes its time.
+    for (recipe, said) in [
+        ("[execute.slow]\ncommand = 'touch @/begun; sleep 50'\n", "while it was being changed"),
+        ("[execute.slow]\ncommand = 'true'\nnot_if = 'touch @/begun; sleep 50'\n", "it had changed nothing"),
+    ] {
+        let desk = Desk::new(recipe);
+        let store = Listener::of(&desk);
+        store.publish(&desk);
+        desk.file("config/agent.toml", "interval = '1000h'\n");
+        let daemon = desk.start(&[]);
+        wait_for(&desk.path("out/begun"));
+        let began = Instant::now();
+        nix::sys::signal::kill(pid_of_run(&desk), SIGKILL).unwrap();
+        wait_until("no report came", || !store.given().is_empty());
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        let report = store.given()[0].clone();
+        assert_eq!((&report["conclusion"]["kind"], &report["node"]), (&"crashed".into(), &"test".into()), "{report:#}");
+        let text = report.to_string();
+        assert!(text.contains("killed by SIGKILL") && text.contains(said), "{report:#}");
+        desk.recipe("[file.'@/page']\n");
+        store.publish(&desk);
+        daemon.signal(SIGUSR1);
+        wait_until_mended(&desk);
+        daemon.signal(SIGTERM);
+        daemon.wait().with_code(0);
+        assert_eq!(conclusions(&desk), ["\"crashed\"", "\"succeeded\""]);
+    }
+}
+
+#[test]
+fn a_run_that_ended_with_its_daemon_is_reported_by_the_next_one() {
+    let desk = Desk::new("[execute.slow]\ncommand = 'true'\nnot_if = 'touch @/begun; sleep 50'\n");
+    desk.file("config/agent.toml", "interval = '1000h'\n");
+    let arguments = ["--policy", "policies/test.toml"];
+    let daemon = desk.start(&arguments);
+    wait_for(&desk.path("out/begun"));
+    daemon.signal(SIGKILL);
+    nix::sys::signal::kill(pid_of_run(&desk), SIGKILL).unwrap();
+    daemon.wait();
+    desk.recipe("[file.'@/page']\n");
+    let daemon = desk.start(&arguments);
+    wait_until_mended(&desk);
+    wait_until("the run does not end", || conclusions(&desk).len() == 2);
+    assert_eq!(conclusions(&desk), ["\"crashed\"", "\"succeeded\""]);
+    daemon.signal(SIGTERM);
+    daemon.wait().with_code(0);
+    // One that was told to end leaves nothing to report.
+    let daemon = desk.start(&arguments);
+    wait_until("there is no third run", || conclusions(&desk).len() == 3);
+    daemon.signal(SIGTERM);
+    daemon.wait().with_code(0);
+    assert_eq!(conclusions(&desk)[2], "\"succeeded\"");
+}
+
+#[test]
+fn state_that_is_deleted_emptied_or_spoilt_between_runs_is_built_anew() {
+    type Damage = fn(&std::path::Path);
+    let damages: [(&str, Damage); 3] = [
+        ("deleted", |path| {
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap()
+        }),
+        ("emptied", |path| std::fs::write(path, "").unwrap()),
+        ("spoilt", |path| std::fs::write(path, b"\xff{\"rubbish\"\n").unwrap()),
+    ];
+    let (desk, store, daemon) = beside_a_store("127.0.0.1:0");
+    let mut runs = 1;
+    let mut seen = std::collections::BTreeSet::new();
+    for (word, damage) in damages {
+        let mut names: Vec<_> = all_below(&desk.path("state"));
+        names.retain(|path| word == "deleted" || !path.is_dir());
+        for path in names {
+            if !path.exists() {
+                continue;
+            }
+            damage(&path);
+            seen.insert(
+                path.strip_prefix(desk.path("state")).unwrap().components().next().unwrap().as_os_str().to_owned(),
+            );
+            let _ = std::fs::remove_file(desk.path("out/page"));
+            runs += 1;
+            daemon.signal(SIGUSR1);
+            wait_until(&format!("{}, {word}: no run", path.display()), || {
+                desk.out("page").as_deref() == Some("first dev ")
+            });
+            wait_until(&format!("{}, {word}: no report came", path.display()), || {
+                let reports = store.operate(&desk, &["report", "--limit", "1000"]).with_code(0).json();
+                reports.as_array().unwrap().len() >= runs
+            });
+        }
+    }
+    assert!(seen.len() >= 9, "{seen:?}");
+    // It listens all the same.
+    store.operate(&desk, &["node", "set", "web-1", "test.title=second"]).with_code(0);
+    shows(&desk, "second dev ");
+    daemon.signal(SIGTERM);
+    daemon.wait().with_code(0);
+    desk.run(&["status"]).with_code(0);
+}
+
+/// Everything below a directory, the deepest last.
+fn all_below(directory: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap().flatten() {
+        found.push(entry.path());
+        if entry.path().is_dir() {
+            found.extend(all_below(&entry.path()));
+        }
+    }
+    found
 }

@@ -61,7 +61,10 @@ fn it_says_what_the_daemon_does_and_that_one_was_killed() {
     desk.run(&["status"]).with_code(3).saying(&["was killed"]);
     // What one that ends by itself leaves says nothing.
     let daemon = desk.start(&["--policy", "policies/test.toml"]);
-    wait_until("it does not run", || status(&desk, 0)["daemon"]["why"] == "interval");
+    wait_until("it does not run", || {
+        let said = desk.run(&["status", "--json"]).json();
+        said["daemon"]["pid"].as_i64() == Some(daemon.id().into()) && said["daemon"]["why"] == "interval"
+    });
     daemon.signal(Signal::SIGTERM);
     daemon.wait().with_code(0);
     assert_eq!(status(&desk, 0)["daemon"]["state"], "none");

@@ -1,9 +1,9 @@
 //! The run lock: held by the kernel, so that no dead process ever holds it.
 #![allow(clippy::disallowed_methods, reason = "the lock is a file, and names its holder")]
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// The lock, until it is dropped or the process dies. Commands that the run starts do not inherit it.
 #[derive(Debug)]
 pub struct RunLock {
-    _file: File,
+    file: File,
     waited: bool,
 }
 
@@ -72,7 +72,7 @@ impl RunLock {
             _ => Ok(()),
         });
         named.map_err(trouble)?;
-        Ok(Self { _file: file, waited })
+        Ok(Self { file, waited })
     }
 
     /// Who holds the lock at `path`, as they said; nothing where nobody does.
@@ -90,6 +90,13 @@ impl RunLock {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(Some(said(&file))),
             Err(error) => Err(trouble(error.into())),
         }
+    }
+
+    /// Whether what is locked is still the file at `path`: somebody may have deleted it since.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let same =
+            |there: Metadata| self.file.metadata().map(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
+        path.metadata().and_then(same).unwrap_or(false)
     }
 
     /// Whether another run held it: what was known of the machine before may be so no more.
@@ -119,6 +126,10 @@ mod tests {
         assert!(error.cause.contains("the first") && error.cause.contains(&std::process::id().to_string()), "{error}");
         assert!(!first.was_waited_for());
         assert!(RunLock::holder(&path).unwrap().is_some_and(|holder| holder.contains("the first")));
+        assert!(first.is_at(&path));
+        std::fs::rename(&path, directory.path().join("moved")).unwrap();
+        assert!(!first.is_at(&path));
+        std::fs::rename(directory.path().join("moved"), &path).unwrap();
         drop(first);
         assert_eq!(RunLock::holder(&path).unwrap(), None);
         assert_eq!(RunLock::holder(&directory.path().join("none")).unwrap(), None);
