@@ -41,7 +41,7 @@ use error::StoreError;
 
 pub use access::Access;
 pub use backup::{BackupSummary, backup, restore};
-pub use http::{Need, routes};
+pub use http::{Need, openapi, routes};
 pub use tls::{BroughtCertificate, TlsOptions};
 pub use upkeep::Upkeep;
 

@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const STILL_THERE: Duration = Duration::from_secs(30);
 /// Requests under way on one HTTP/2 connection.
 const STREAMS: u32 = 64;
+/// Bytes of an answer on HTTP/2 that are kept ready for who does not take them.
+const KEPT_TO_SEND: usize = 64 << 10;
 /// How long to wait before accepting again when the kernel had no connection to give: it has run out of something.
 const SHORT_OF_SOMETHING: Duration = Duration::from_millis(50);
 
@@ -93,6 +95,7 @@ async fn connection(stream: TcpStream, peer: Peer, acceptor: TlsAcceptor, router
         .timer(TokioTimer::new())
         .keep_alive_interval(STILL_THERE)
         .keep_alive_timeout(PATIENCE)
+        .max_send_buf_size(KEPT_TO_SEND)
         .max_concurrent_streams(STREAMS);
     let served = builder.serve_connection(TokioIo::new(Patient::new(encrypted)), service).into_owned();
     if let Err(error) = watcher.watch(served).await {

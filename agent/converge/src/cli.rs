@@ -304,7 +304,7 @@ pub(crate) struct NodesArgs {
     #[arg(long)]
     pub tag: Option<String>,
 
-    /// Only nodes in this state: good, silent, never-ran, failing, behind, drifted, pending.
+    /// Only nodes in this state: good, silent, never-ran, failing, behind, drifted, pending, revoked.
     #[arg(long)]
     pub state: Option<String>,
 

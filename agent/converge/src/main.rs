@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         }
     };
     let console = Console::new(&cli.common);
-    log(&cli.common);
+    log(&cli);
     say_only_where_it_panicked();
     match dispatch(&cli, console) {
         Ok(()) => ExitCode::from(SUCCESS),
@@ -118,7 +118,8 @@ fn say_only_where_it_panicked() {
 }
 
 /// What the rooms log goes to standard error: warnings, or more with `-v`, or what `--log` says.
-fn log(common: &CommonArgs) {
+fn log(cli: &Cli) {
+    let common = &cli.common;
     let level = match common.verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,
@@ -126,6 +127,11 @@ fn log(common: &CommonArgs) {
     };
     let targets = common.log.clone().unwrap_or_else(|| Targets::new().with_default(level));
     let lines = tracing_subscriber::fmt::layer().with_target(false).with_writer(std::io::stderr);
+    let is_json = matches!(&cli.command, Some(Command::Store(args)) if args.log_json);
     // Without a log there is still everything that is printed.
-    let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
+    let _ = if is_json {
+        tracing_subscriber::registry().with(lines.json().flatten_event(true)).with(targets).try_init()
+    } else {
+        tracing_subscriber::registry().with(lines).with(targets).try_init()
+    };
 }

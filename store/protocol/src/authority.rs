@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use converge_model::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What an operator may do. Each role may do what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Look at nodes, reports and policies.
@@ -51,7 +52,7 @@ impl FromStr for Role {
 }
 
 /// Where a role is good.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Scope {
     /// The policies; every one where none is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -83,7 +84,7 @@ impl Scope {
 }
 
 /// `POST /v1/operators`: an operator token is wanted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperatorTokenRequest {
     /// What the audit log calls who has it.
     pub name: String,
@@ -98,7 +99,7 @@ pub struct OperatorTokenRequest {
 }
 
 /// The answer: the only time that the token is seen. The store keeps its hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperatorToken {
     /// The token.
     pub token: String,
@@ -107,7 +108,7 @@ pub struct OperatorToken {
 }
 
 /// An operator token, without what is secret of it: `GET /v1/operators`, by name. `DELETE /v1/operators/{name}` revokes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OperatorTokenView {
     /// Its name.
     pub name: String,
@@ -116,19 +117,22 @@ pub struct OperatorTokenView {
     /// Where.
     pub scope: Scope,
     /// When it was made.
+    #[schemars(with = "i64")]
     pub created: Timestamp,
     /// By whom.
     pub made_by: String,
     /// Until when it is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
     pub expires: Option<Timestamp>,
     /// Since when it is good no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
     pub revoked: Option<Timestamp>,
 }
 
 /// A join token, without what is secret of it: `GET /v1/tokens`. `DELETE /v1/tokens/{id}` revokes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinTokenView {
     /// The beginning of its digest.
     pub id: String,
@@ -144,15 +148,17 @@ pub struct JoinTokenView {
     pub replaces: Option<String>,
     /// Until when it is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
     pub expires: Option<Timestamp>,
     /// When it was made.
+    #[schemars(with = "i64")]
     pub created: Timestamp,
     /// By whom.
     pub made_by: String,
 }
 
 /// `POST /v1/node/key`: the node's key from now on. The request is authorized by the one until now.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyRotation {
     /// The next public key.
     pub next: String,
@@ -161,7 +167,7 @@ pub struct KeyRotation {
 }
 
 /// A machine that asks to take a node's place: `GET /v1/waiting`, by name.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitingMachine {
     /// The node's name.
     pub name: String,
@@ -174,11 +180,12 @@ pub struct WaitingMachine {
     /// The address it asked from.
     pub peer: String,
     /// When it asked.
+    #[schemars(with = "i64")]
     pub asked: Timestamp,
 }
 
 /// `POST /v1/nodes/{name}/approval`: a waiting machine is the node from now on, and the machine until now is not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Approval {
     /// Its fingerprint; where only one waits, it need not be said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,11 +193,12 @@ pub struct Approval {
 }
 
 /// One entry of the audit log: `GET /v1/audit`, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditEntry {
     /// Its number; they only grow.
     pub id: u64,
     /// When it was asked.
+    #[schemars(with = "i64")]
     pub at: Timestamp,
     /// Who asked: `operator first`, `node web-1`, `join token 0a1b2c3d4e5f`, `nobody`.
     pub who: String,
@@ -209,7 +217,7 @@ pub struct AuditEntry {
 }
 
 /// The query of `GET /v1/audit`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditFilter {
     /// Only what was denied.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

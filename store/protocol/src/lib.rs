@@ -5,7 +5,7 @@
 //!
 //! # Current limitations
 //!
-//! - There is no OpenAPI document yet.
+//! - Reports and facts are described by the rooms that own them, and not in the API's document.
 
 pub mod authority;
 pub mod limits;
@@ -28,8 +28,19 @@ pub use report::{ReportFilter, ReportSummary};
 /// The header that says which version of the software asks. Only for people who read logs.
 pub const AGENT_HEADER: &str = "converge-agent";
 
+/// What a [`BlobRef`](converge_model::BlobRef) is on the wire.
+#[derive(schemars::JsonSchema)]
+#[expect(dead_code, reason = "a description, never a value")]
+struct Blob {
+    /// SHA-256, in hexadecimal digits.
+    digest: String,
+    /// Bytes.
+    size: u64,
+}
+
 /// One page of a longer list.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub struct Page<T> {
     /// The items, in the list's order.
     pub items: Vec<T>,

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use converge_model::{Digest, Outcome, Timestamp, Value};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `POST /v1/tokens`: a join token is wanted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinTokenRequest {
     /// The policy of the nodes that join with it.
     pub policy: String,
@@ -24,7 +25,7 @@ pub struct JoinTokenRequest {
 }
 
 /// The answer: the only time that the token is seen. The store keeps its hash.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinToken {
     /// The token.
     pub token: String,
@@ -32,11 +33,12 @@ pub struct JoinToken {
     pub stores: Vec<String>,
     /// Until when it is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
     pub expires: Option<Timestamp>,
 }
 
 /// `POST /v1/enroll`: a machine wants to become a node. Authorized by the join token in it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EnrollRequest {
     /// The join token.
     pub token: String,
@@ -49,7 +51,7 @@ pub struct EnrollRequest {
 }
 
 /// The answer. Asked again with the same key, it is the same, or what became of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EnrollResponse {
     /// The identity of the store, which requests are bound to.
     pub store: String,
@@ -66,7 +68,7 @@ pub struct EnrollResponse {
 
 /// `GET /v1/node`: what the asking node should run. Carries an `ETag`; with `If-None-Match` an unchanged one is answered
 /// by 304 without a body; with `?wait=SECONDS` as well, the answer is held until something changes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Assignment {
     /// The node's name.
     pub name: String,
@@ -79,6 +81,7 @@ pub struct Assignment {
     pub tags: Vec<String>,
     /// Values of node-settable attributes: cookbook → attribute → value.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, serde_json::Value>>")]
     pub attributes: BTreeMap<String, BTreeMap<String, Value>>,
     /// What is live in its group; nothing where nothing is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,19 +89,20 @@ pub struct Assignment {
 }
 
 /// A revision, as a node needs it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AssignedRevision {
     /// Its serial.
     pub serial: u64,
     /// The digest of its manifest: whether it is the one that the node has already. What the manifest says is believed for
     /// its signatures alone.
+    #[schemars(with = "String")]
     pub manifest: Digest,
     /// How many signatures it carries.
     pub signatures: u64,
 }
 
 /// What the store knows of a node: `GET /v1/nodes`, `GET /v1/nodes/{name}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeView {
     /// Its name.
     pub name: String,
@@ -110,11 +114,14 @@ pub struct NodeView {
     pub tags: Vec<String>,
     /// Values of node-settable attributes: cookbook → attribute → value.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, serde_json::Value>>")]
     pub attributes: BTreeMap<String, BTreeMap<String, Value>>,
     /// When it enrolled.
+    #[schemars(with = "i64")]
     pub enrolled: Timestamp,
     /// When it was last heard of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
     pub last_contact: Option<Timestamp>,
     /// The serial that is live in its group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,7 +134,12 @@ pub struct NodeView {
     pub outcome: Option<String>,
     /// Since when its runs end so, by the store's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
     pub outcome_since: Option<Timestamp>,
+    /// Since when its requests are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub revoked: Option<Timestamp>,
     /// How many resources its last whole run found changed, although the run before it had left them right and neither the
     /// revision nor the node's data changed since.
     #[serde(default)]
@@ -143,14 +155,16 @@ pub struct NodeView {
     pub last_run: Option<crate::ReportSummary>,
     /// How the resources of that run ended.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub counts: BTreeMap<Outcome, u64>,
     /// What it said of itself; only where one node is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub facts: Option<Value>,
 }
 
 /// What can be wrong with a node: one word an axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
     /// It was not heard of for [`SILENT_SECONDS`](crate::limits::SILENT_SECONDS).
@@ -165,17 +179,20 @@ pub enum Condition {
     Drifted,
     /// Notifications are still due.
     Pending,
+    /// Its requests are refused.
+    Revoked,
 }
 
 impl Condition {
     /// Every one.
-    pub const ALL: [Condition; 6] = [
+    pub const ALL: [Condition; 7] = [
         Condition::Silent,
         Condition::NeverRan,
         Condition::Failing,
         Condition::Behind,
         Condition::Drifted,
         Condition::Pending,
+        Condition::Revoked,
     ];
 
     /// The word for it.
@@ -187,6 +204,7 @@ impl Condition {
             Condition::Behind => "behind",
             Condition::Drifted => "drifted",
             Condition::Pending => "pending",
+            Condition::Revoked => "revoked",
         }
     }
 
@@ -203,13 +221,14 @@ impl Condition {
                 Condition::Behind => node.wanted_revision.is_some() && node.wanted_revision != node.run_revision,
                 Condition::Drifted => node.drift > 0,
                 Condition::Pending => node.pending > 0,
+                Condition::Revoked => node.revoked.is_some(),
             })
             .collect()
     }
 }
 
 /// The query of `GET /v1/nodes`. What is said must all hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeFilter {
     /// Only those of this policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -236,7 +255,7 @@ pub struct NodeFilter {
 
 /// A page of nodes, by name. It may be short, and even empty, while there is a next one: the store looks at so many nodes
 /// at a time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct NodePage {
     /// The nodes.
     pub items: Vec<NodeView>,
@@ -252,7 +271,7 @@ pub struct NodePage {
 }
 
 /// `PATCH /v1/nodes/{name}`: what an operator changes of a node. What is not said stays.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeChange {
     /// Its policy from now on.
@@ -269,6 +288,7 @@ pub struct NodeChange {
     pub remove_tags: Vec<String>,
     /// Values of node-settable attributes: cookbook → attribute → value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, BTreeMap<String, serde_json::Value>>")]
     pub set: BTreeMap<String, BTreeMap<String, Value>>,
     /// Attributes that get their published values back: cookbook → attributes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

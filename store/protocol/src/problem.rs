@@ -1,13 +1,14 @@
 //! An error of the API: an RFC 9457 problem document, `application/problem+json`.
 
 use converge_model::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The media type of a problem document.
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// What went wrong with a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// A stable word for programs: `unknown-revision`. Relative to the API's documentation.
     #[serde(rename = "type")]
@@ -27,6 +28,7 @@ pub struct Problem {
     pub retry_after: Option<u64>,
     /// The store's time, where the asker's clock differs too much from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
     pub time: Option<Timestamp>,
 }
 

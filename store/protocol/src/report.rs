@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 
 use converge_model::{Outcome, RunId, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One line about a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportSummary {
     /// The run.
+    #[schemars(with = "String")]
     pub run: RunId,
     /// The node.
     pub node: String,
@@ -19,17 +21,19 @@ pub struct ReportSummary {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
     /// When it began, by the node's clock.
+    #[schemars(with = "i64")]
     pub started: Timestamp,
     /// How long it took.
     pub millis: u64,
     /// How it ended: `succeeded`, `failed`, …
     pub conclusion: String,
     /// How its resources ended.
+    #[schemars(with = "BTreeMap<String, u64>")]
     pub counts: BTreeMap<Outcome, u64>,
 }
 
 /// The query of `GET /v1/reports`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportFilter {
     /// Only of this node.
     #[serde(default, skip_serializing_if = "Option::is_none")]

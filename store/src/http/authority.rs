@@ -15,6 +15,7 @@ use converge_model::Digest;
 use converge_protocol::Role;
 use converge_trust::request_token::{RequestToken, SCHEME};
 
+use super::document::Told;
 use super::problems::{Answer, Said};
 use super::requests::{RequestId, carry_on};
 use crate::app::App;
@@ -49,6 +50,8 @@ pub(super) struct Route {
     /// Whether it is written to the audit log.
     pub(super) recorded: bool,
     pub(super) handler: MethodRouter<Arc<App>>,
+    /// What the API's document says of it.
+    pub(super) told: Told,
 }
 
 /// What stands before a route.

@@ -3,6 +3,7 @@
 mod audit;
 mod authority;
 mod body;
+mod document;
 mod health;
 mod nodes;
 mod operators;
@@ -20,6 +21,7 @@ use axum::middleware::from_fn_with_state;
 
 pub use authority::Need;
 use authority::{Gate, admit};
+pub use document::openapi;
 
 use crate::app::App;
 

@@ -10,6 +10,7 @@ use axum::{Extension, Json};
 use converge_model::Value;
 use converge_protocol::authority::{Approval, KeyRotation, WaitingMachine};
 use converge_protocol::{EnrollRequest, EnrollResponse, NodeChange, NodeFilter, NodePage, NodeView, Page, limits};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::authority::{Node, Operator};
@@ -20,16 +21,19 @@ use crate::app::tokens::holder_of;
 use crate::persistence::Deed;
 
 /// The query of a check-in.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct CheckInQuery {
+    /// For how many seconds to hold the request until something changes.
     wait: Option<u64>,
 }
 
 /// The query of a list by name.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct PageQuery {
+    /// Only those after this place, as the page before said.
     #[serde(default)]
     pub(super) after: String,
+    /// At most so many.
     pub(super) limit: Option<usize>,
 }
 

@@ -11,6 +11,7 @@ use converge_model::{BlobRef, Digest};
 use converge_protocol::{
     GroupAssignment, MissingBlobs, NewSignature, Page, PolicyView, RevisionView, SignedManifest, WasLive, limits,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 
@@ -25,9 +26,11 @@ use crate::error::StoreError;
 const CHUNK: usize = 256 << 10;
 
 /// The query of a list by number, newest first.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct RevisionsQuery {
+    /// Only those after this place, as the page before said.
     after: Option<u64>,
+    /// At most so many.
     limit: Option<usize>,
 }
 

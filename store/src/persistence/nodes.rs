@@ -129,12 +129,12 @@ fn assigned_revision(row: &Row<'_>) -> rusqlite::Result<Option<AssignedRevision>
     Ok(Some(AssignedRevision { serial: serial.unsigned_abs(), manifest: digest_column(row, 8)?, signatures }))
 }
 
-/// Columns 0 to 12 are the node's, 13 the wanted serial, from 14 the last run's summary.
+/// Columns 0 to 12 are the node's, 13 the wanted serial, from 14 the last run's summary, and 21 says whether it was revoked.
 fn view_sql(facts: &str) -> String {
     format!(
         "SELECT node.name, node.policy, node.node_group, node.tags, node.attributes, node.enrolled, node.last_contact,
                 {facts}, node.outcome, node.outcome_since, node.whole_revision, node.drift, node.pending,
-                live.serial, {SUMMARY_COLUMNS}
+                live.serial, {SUMMARY_COLUMNS}, node.revoked
          FROM node
          LEFT JOIN live ON live.policy = node.policy AND live.node_group = node.node_group
          LEFT JOIN report ON report.run = node.last_run"
@@ -163,6 +163,7 @@ fn view(row: &Row<'_>) -> rusqlite::Result<NodeView> {
         drift: row.get::<_, i64>(11)?.unsigned_abs(),
         pending: row.get::<_, i64>(12)?.unsigned_abs(),
         wanted_revision: serial(13)?,
+        revoked: moment(21)?,
         counts: last_run.as_ref().map_or_else(BTreeMap::new, |run| run.counts.clone()),
         last_run,
     })

@@ -11,7 +11,9 @@
 mod api;
 mod attacks;
 mod copies;
+mod document;
 mod roles;
 mod running;
+mod slow;
 mod tls;
 mod upkeep;

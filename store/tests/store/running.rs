@@ -55,13 +55,16 @@ impl Clock for TestClock {
     }
 }
 
-/// A client that trusts this authority, and nobody else.
-fn client(authority: &[u8]) -> reqwest::Client {
+/// What trusts this authority, and nobody else.
+pub(crate) fn tls_config(authority: &[u8]) -> rustls::ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority).unwrap()).unwrap();
     let tls = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let tls = tls.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth();
-    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap()
+    tls.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots).with_no_client_auth()
+}
+
+fn client(authority: &[u8]) -> reqwest::Client {
+    reqwest::Client::builder().tls_backend_preconfigured(tls_config(authority)).no_proxy().build().unwrap()
 }
 
 /// What a store in `data` is opened with.
@@ -211,6 +214,11 @@ impl Running {
     /// The directory that the test may write to; the store is in `store`.
     pub(crate) fn data(&self) -> &Path {
         self.data.path()
+    }
+
+    /// The certificate of its authority.
+    pub(crate) fn authority(&self) -> Vec<u8> {
+        std::fs::read(self.data().join("store/tls/ca.pem")).unwrap()
     }
 
     pub(crate) async fn start_with(upkeep: Upkeep) -> Self {

@@ -38,6 +38,10 @@ pub(crate) struct StoreArgs {
     #[arg(long, value_name = "FILE", requires = "certificate")]
     pub authority: Option<PathBuf>,
 
+    /// Log one JSON document a line, with every field by its name.
+    #[arg(long)]
+    pub log_json: bool,
+
     /// How long reports are kept; the last of each node always is.
     #[arg(long, value_name = "DURATION", default_value = "90d")]
     pub keep_reports: Span,

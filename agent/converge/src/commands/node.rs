@@ -97,6 +97,7 @@ fn text(node: &NodeView) -> String {
         ("revision", revision(node)),
         ("drift", format!("{} resources", node.drift)),
         ("pending", format!("{} notifications", node.pending)),
+        ("revoked", node.revoked.map(|at| format!("since {} UTC", moment(at))).unwrap_or_default()),
         ("last run", node.last_run.as_ref().map(|run| format!("{} {}", run.run, run.conclusion)).unwrap_or_default()),
         ("resources", counts(&node.counts)),
         ("enrolled", format!("{} UTC", moment(node.enrolled))),

@@ -26,6 +26,7 @@ mod nodes;
 mod revisions;
 mod signing;
 mod status;
+mod store_log;
 mod trust;
 mod why;
 mod wrong_clock;

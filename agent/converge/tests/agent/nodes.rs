@@ -173,6 +173,12 @@ fn a_node_is_shown_tagged_and_forgotten() {
     fleet.shown(&["node", "show", "web-3"]).with_code(0).saying(&["never-ran, behind", "none yet", "none, wanted 1"]);
     fleet.shown(&["node", "show", "web-9"]).with_code(3).saying(&["no node web-9"]);
 
+    fleet.operate(&["node", "revoke", "web-3"]);
+    fleet.shown(&["node", "show", "web-3"]).with_code(0).saying(&["never-ran, behind, revoked", "since 2"]);
+    assert_eq!(fleet.operate(&["nodes", "--state", "revoked"]).json()[0]["name"], "web-3");
+    fleet.operate(&["node", "revoke", "web-3", "--undo"]);
+    assert!(fleet.node("web-3")["revoked"].is_null());
+
     fleet.operate(&["node", "forget", "web-2"]);
     let left = fleet.operate(&["nodes"]).json();
     assert_eq!(left.as_array().map(Vec::len), Some(2), "{left:#}");
