@@ -49,7 +49,7 @@ impl Decider<'_> {
     /// Where it cannot be told: the node has no such fact, or the expression fails on it, spends too much, or is neither
     /// true nor false.
     pub fn means(&self, node: &NodeIdentity, facts: &Value) -> Result<bool, String> {
-        let roots = Roots::new(facts, self.none.clone(), &node.to_value());
+        let roots = Roots::new(Arc::new(facts.clone().into()), self.none.clone(), &node.to_value());
         match self.expressions.evaluate(self.source, &Scope::new(Arc::new(roots))) {
             Ok(Value::Boolean(answer)) => Ok(answer),
             Ok(other) => Err(format!("it gives the {} {other}, and neither true nor false", other.type_name())),

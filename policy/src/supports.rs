@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::str::FromStr;
 
-use converge_model::{Diagnostic, Graph, Value};
+use converge_model::{Diagnostic, Facts, Graph, Value};
 
 const OPERATORS: [(&str, &[Ordering]); 5] = [
     (">=", &[Ordering::Greater, Ordering::Equal]),
@@ -72,7 +72,10 @@ fn compare(version: &[u64], bound: &[u64]) -> Ordering {
 }
 
 /// Warns of the cookbooks that were not written for the system that a node's facts tell of.
-pub(crate) fn unsupported(graph: &Graph, facts: &Value) -> Vec<Diagnostic> {
+pub(crate) fn unsupported(graph: &Graph, facts: &Facts) -> Vec<Diagnostic> {
+    if graph.cookbooks.iter().all(|cookbook| cookbook.supports.is_empty()) {
+        return Vec::new();
+    }
     let Some(id) = facts.lookup("os.id").and_then(Value::as_str) else { return Vec::new() };
     let version = facts.lookup("os.version_id").and_then(Value::as_str);
     let system = version.map_or_else(|| id.to_owned(), |version| format!("{id} {version}"));
@@ -130,8 +133,9 @@ mod tests {
             vec![cookbook("any", &[]), cookbook("here", &["fedora", "debian"]), cookbook("else", &["fedora"])];
         let graph = Graph { cookbooks, ..Graph::default() };
         let facts: Value = serde_json::from_str(r#"{"os":{"id":"debian","version_id":"12"}}"#).unwrap();
+        let facts = Facts::from(facts);
         let found: Vec<String> = unsupported(&graph, &facts).into_iter().map(|found| found.message).collect();
         assert_eq!(found, ["cookbook else 1.0.0 is not written for debian 12"]);
-        assert!(unsupported(&graph, &Value::Null).is_empty());
+        assert!(unsupported(&graph, &Facts::default()).is_empty());
     }
 }

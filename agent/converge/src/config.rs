@@ -28,7 +28,7 @@ pub(crate) struct AgentConfig {
     pub spool_bytes: u64,
     /// How many reports are kept for it.
     pub spool_reports: usize,
-    /// How many of its own reports the machine keeps.
+    /// How many of its own reports the machine keeps at least; at most half as many more.
     pub keep_reports: usize,
     /// How many trusted signers must have signed a revision.
     pub signatures: u32,

@@ -103,7 +103,7 @@ fn once(args: &AgentArgs, common: &CommonArgs, console: Console) -> Outcome {
         let crash = Crash { began: converge_model::Timestamp(began), how: args.crashed_how.clone() };
         return agent.report_crash(&crash, &args.policy, limits);
     }
-    let done = agent.converge(|| PolicyChoice::new(&args.policy, console), limits)?;
+    let done = agent.converge(PolicyChoice::new(&args.policy, console)?, limits)?;
     console.result(&done.report, report::summary)?;
     if done.code == SUCCESS { Ok(()) } else { Err(Failure::Said(done.code)) }
 }

@@ -1,8 +1,9 @@
 //! What bind needs to know of a node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use converge_model::{BlobRef, Digest, Error, ErrorKind, Result, Value};
+use converge_model::{BlobRef, Digest, Error, ErrorKind, Facts, Result, Value};
 
 use crate::attribute::NodeAttributes;
 
@@ -37,10 +38,10 @@ impl NodeIdentity {
 }
 
 /// What is known of a node.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct BindInput {
-    /// Its facts: a map.
-    pub facts: Value,
+    /// Its facts.
+    pub facts: Arc<Facts>,
     /// Who it is.
     pub node: NodeIdentity,
     /// The attributes that the store keeps for it alone.

@@ -201,7 +201,7 @@ mod tests {
         attributes.set("nginx", "workers", &Value::Integer(8));
         attributes.set("nginx", "sites", &serde_json::from_str(r#"{"shop":{"port":80}}"#).unwrap());
         let node = serde_json::from_str(r#"{"name":"web-1"}"#).unwrap();
-        Scope::new(Arc::new(Roots::new(&facts, Arc::new(attributes), &node)))
+        Scope::new(Arc::new(Roots::new(Arc::new(facts.into()), Arc::new(attributes), &node)))
     }
 
     #[test]

@@ -444,7 +444,7 @@ mod tests {
 
     fn scope() -> Scope {
         let facts: Value = serde_json::from_str(r#"{"os":{"family":"debian"}}"#).unwrap();
-        Scope::new(Arc::new(Roots::new(&facts, Arc::new(Attributes::default()), &Value::Null)))
+        Scope::new(Arc::new(Roots::new(Arc::new(facts.into()), Arc::new(Attributes::default()), &Value::Null)))
     }
 
     #[test]

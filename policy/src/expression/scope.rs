@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use converge_model::Value;
+use converge_model::{Facts, Value};
 use minijinja::value::{Enumerator, Object};
 
 use super::convert::to_jinja;
@@ -62,6 +62,35 @@ impl Object for Cookbook {
     }
 }
 
+/// Facts as expressions see them, each found out at its first use.
+#[derive(Debug)]
+struct FactTable {
+    facts: Arc<Facts>,
+    seen: BTreeMap<String, OnceLock<minijinja::Value>>,
+}
+
+impl FactTable {
+    fn new(facts: Arc<Facts>) -> Self {
+        let seen = facts.names().map(|name| (name.to_owned(), OnceLock::new())).collect();
+        Self { facts, seen }
+    }
+}
+
+impl Object for FactTable {
+    fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<minijinja::Value> {
+        let find = || self.facts.get(key).map_or_else(Default::default, to_jinja);
+        self.seen.get(key).map(|fact| fact.get_or_init(find).clone())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.seen.keys().map(|key| minijinja::Value::from(key.as_str())).collect())
+    }
+}
+
 /// What every expression of a node sees: `facts`, `attr` and `node`. Built once, shared by all scopes.
 #[derive(Debug)]
 pub struct Roots {
@@ -72,8 +101,9 @@ pub struct Roots {
 
 impl Roots {
     /// The roots of a node.
-    pub fn new(facts: &Value, attributes: Arc<Attributes>, node: &Value) -> Self {
-        Self { facts: to_jinja(facts), attr: minijinja::Value::from_dyn_object(attributes), node: to_jinja(node) }
+    pub fn new(facts: Arc<Facts>, attributes: Arc<Attributes>, node: &Value) -> Self {
+        let facts = minijinja::Value::from_object(FactTable::new(facts));
+        Self { facts, attr: minijinja::Value::from_dyn_object(attributes), node: to_jinja(node) }
     }
 }
 

@@ -169,8 +169,11 @@ mod tests {
     #[test]
     fn every_line_of_the_output_knows_its_lines_of_the_template() {
         let facts: Value = serde_json::from_str(r#"{"list":["a","b"],"on":true,"long":"x\ny"}"#).unwrap();
-        let scope =
-            Scope::new(Arc::new(Roots::new(&facts, Arc::new(Attributes::new([])), &Value::Map(Default::default()))));
+        let scope = Scope::new(Arc::new(Roots::new(
+            Arc::new(facts.into()),
+            Arc::new(Attributes::new([])),
+            &Value::Map(Default::default()),
+        )));
         for (source, expected) in [
             ("one\n\nthree\n", "1|2|3"),
             ("{# no #}\n{% for x in facts.list %}\nitem {{ x }}\n{% endfor %}\nend", "3|3|5"),

@@ -12,6 +12,7 @@ mod why;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use converge_model::{Diagnostic, Digest, Graph, Value};
 use converge_policy::bind::{BindInput, Bound, NodeIdentity, bind};
@@ -22,7 +23,7 @@ const FACTS: &str = r#"{"os":{"family":"debian"},"cpu":{"count":4},"hostname":"w
 
 fn input() -> BindInput {
     BindInput {
-        facts: serde_json::from_str(FACTS).unwrap(),
+        facts: Arc::new(serde_json::from_str::<Value>(FACTS).unwrap().into()),
         node: NodeIdentity {
             name: "web-1".into(),
             policy: "web".into(),

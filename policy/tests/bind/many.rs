@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use converge_model::graph::{Cookbook, CustomKind, Declaration, FORMAT, Position, Property, Recipe};
-use converge_model::{ByName, Digest, Dynamic, Graph, Value};
+use converge_model::{ByName, Digest, Dynamic, Graph};
 use converge_policy::bind::{BindInput, Bound, bind};
 use proptest::prelude::*;
 
@@ -45,7 +45,7 @@ fn file(name: impl Into<String>, line: u32) -> Declaration {
 }
 
 fn bound(graph: &Graph) -> Result<Bound, Vec<converge_model::Diagnostic>> {
-    let input = BindInput { facts: Value::Map(BTreeMap::new()), ..BindInput::default() };
+    let input = BindInput::default();
     bind(graph, &input, &BTreeMap::<Digest, Vec<u8>>::new(), &TestKinds)
 }
 

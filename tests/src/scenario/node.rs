@@ -1,8 +1,8 @@
 //! A node in memory: a machine, all that outlives a run on it, and the way from a policy repository to a report.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use converge_engine::{Durability, Entry, Journal, Ledger, LedgerStore, RunRequest, RunResult, settle};
@@ -128,7 +128,7 @@ impl Node {
             blobs.insert(*digest, bytes);
         }
         let input = BindInput {
-            facts: self.knowledge.facts.clone(),
+            facts: Arc::new(self.knowledge.facts.clone().into()),
             node: self.knowledge.identity.clone(),
             node_attributes: self.knowledge.attributes.clone(),
         };

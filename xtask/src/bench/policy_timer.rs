@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use converge_model::{BlobRef, Digest, Graph, Result as ModelResult, Value};
@@ -92,7 +93,7 @@ fn input(policy: &str) -> BindInput {
     };
     let facts = map(&[("cpu", map(&[("count", Value::Integer(4))])), ("init", Value::from("systemd"))]);
     let node = NodeIdentity { name: "node".to_owned(), policy: policy.to_owned(), ..NodeIdentity::default() };
-    BindInput { facts, node, ..BindInput::default() }
+    BindInput { facts: Arc::new(facts.into()), node, ..BindInput::default() }
 }
 
 fn blobs(compiled: &Compiled, repository: &Repository) -> Blobs {

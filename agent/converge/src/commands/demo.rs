@@ -67,7 +67,7 @@ fn show(place: &Place, args: &DemoArgs, common: &CommonArgs, console: Console) -
     let name = place.enroll(&store.client)?;
     heading(console, format_args!("This machine is the node {name}. What a run would change:"));
     let agent = Agent::open(&place.common(common), console)?;
-    let plan = agent.plan(|| Ok(PolicyChoice::Store))?.report;
+    let plan = agent.plan(PolicyChoice::Store)?.report;
     console.note(report::summary(&plan));
     if plan.count(ResourceOutcome::WouldUpdate) > 0 && !args.yes && !console.confirm("\nConverge this machine now?") {
         console.note("\nNothing was changed. `converge demo --yes` goes on; `converge demo --undo` removes the store.");
@@ -75,10 +75,10 @@ fn show(place: &Place, args: &DemoArgs, common: &CommonArgs, console: Console) -
     }
 
     heading(console, "Converging");
-    let first = agent.converge(|| Ok(PolicyChoice::Store), LIMITS)?.report;
+    let first = agent.converge(PolicyChoice::Store, LIMITS)?.report;
     console.note(report::summary(&first));
     heading(console, "Converging again");
-    let second = agent.converge(|| Ok(PolicyChoice::Store), LIMITS)?.report;
+    let second = agent.converge(PolicyChoice::Store, LIMITS)?.report;
     console.note(report::summary(&second));
 
     heading(console, "What the store knows");
@@ -103,7 +103,7 @@ fn undo(place: &Place, args: &DemoArgs, common: &CommonArgs, console: Console) -
     }
     let agent = Agent::open(&place.common(common), console)?;
     let nothing = Compilation::of(embedded::nothing(), embedded::POLICY, console)?;
-    let done = agent.converge(|| Ok(PolicyChoice::of_compilation(nothing, &facts::hostname()?)), LIMITS)?.report;
+    let done = agent.converge(PolicyChoice::of_compilation(nothing, &facts::hostname()?), LIMITS)?.report;
     console.result(&done, report::summary)?;
     if !done.conclusion.is_success() {
         console.note(format_args!("{} stays, so that `converge demo --undo` can be tried again", place.root.display()));

@@ -9,9 +9,10 @@ use crate::failure::Outcome;
 
 /// Prints the facts. They are a document, so they are JSON either way.
 pub(crate) fn run(common: &CommonArgs, console: Console) -> Outcome {
-    let (facts, remarks) = facts::gather(&ConfigDir::new(&common.config_dir).facts_directory());
-    for remark in remarks {
+    let facts = facts::of_machine(&ConfigDir::new(&common.config_dir).facts_directory());
+    let all = facts.all();
+    for remark in facts.take_remarks() {
         console.note(format_args!("{} {remark}", styled(NOTE, "remark:")));
     }
-    console.document(&facts)
+    console.document(&all)
 }

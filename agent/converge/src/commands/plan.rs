@@ -11,7 +11,7 @@ use crate::run::{Agent, Done};
 /// Plans.
 pub(crate) fn run(args: &PlanArgs, common: &CommonArgs, console: Console) -> Outcome {
     let agent = Agent::open(common, console)?;
-    let Done { report: planned, code } = agent.plan(|| PolicyChoice::new(&args.policy, console))?;
+    let Done { report: planned, code } = agent.plan(PolicyChoice::new(&args.policy, console)?)?;
     console.result(&planned, report::summary)?;
     if code != SUCCESS {
         Err(Failure::Said(code))

@@ -2,6 +2,8 @@
 
 mod since;
 
+use std::sync::Arc;
+
 use converge_model::{Error, ErrorKind};
 use converge_policy::attribute::LevelName;
 use converge_policy::bind::BindInput;
@@ -37,7 +39,7 @@ pub(crate) fn run(args: &WhyArgs, common: &CommonArgs, console: Console) -> Outc
     for remark in remarks {
         console.note(remark);
     }
-    let (facts, _) = facts::gather(&agent.config_dir.facts_directory());
+    let facts = Arc::new(facts::of_machine(&agent.config_dir.facts_directory()));
     let bound = bind_to_node(&prepared, &facts)?;
     let blobs = PolicyBlobs(&*prepared.blobs);
     let kinds = converge_kinds::registry();
@@ -48,7 +50,7 @@ pub(crate) fn run(args: &WhyArgs, common: &CommonArgs, console: Console) -> Outc
         None => None,
         Some(line) => {
             let (node, node_attributes) = (prepared.node.clone(), prepared.attributes.clone());
-            let input = BindInput { facts: facts.clone(), node, node_attributes };
+            let input = BindInput { facts: Arc::clone(&facts), node, node_attributes };
             let line = why_line(&prepared.graph, &bound, &input, &blobs, kinds, &args.resource, line);
             Some(line.map_err(explain)?)
         }

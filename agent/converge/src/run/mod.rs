@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use converge_model::report::{Conclusion, Mode, ReportedError};
-use converge_model::{Cancel, Clock, Error, Report};
+use converge_model::{Cancel, Clock, Error, Facts, Report};
+use converge_system::linux::facts;
 use converge_system::linux::lock::RunLock;
 
 use crate::cli::CommonArgs;
@@ -25,7 +26,7 @@ use crate::state::spool::{Spool, for_store};
 use crash::empty_report;
 use policy::{PolicyChoice, PolicySource, Prepared, Purpose, StorePolicy};
 
-pub(crate) use passes::{Gathering, Pass, PolicyBlobs, bind_to_node};
+pub(crate) use passes::{Pass, PolicyBlobs, bind_to_node};
 
 /// This machine, as an agent on it sees itself.
 pub(crate) struct Agent {
@@ -78,15 +79,14 @@ impl Agent {
     ///
     /// # Errors
     /// Where there was no run to report: the lock was not to be had, or the machine's own state cannot be written.
-    pub(crate) fn converge(&self, choose: impl FnOnce() -> Outcome<PolicyChoice>, limits: Limits) -> Outcome<Done> {
-        let early = self.gather();
-        let source = self.source(choose()?)?;
+    pub(crate) fn converge(&self, choice: PolicyChoice, limits: Limits) -> Outcome<Done> {
+        let source = self.source(choice)?;
         let started = MachineClock.now();
         let holder = format!("converge, since {} UTC", crate::console::words::moment(started));
-        let lock = RunLock::take(&self.state.lock_file(), &holder, limits.lock_wait, &self.cancel)?;
-        let facts = if lock.was_waited_for() { self.gather() } else { early };
+        let _lock = RunLock::take(&self.state.lock_file(), &holder, limits.lock_wait, &self.cancel)?;
         let journal = FileJournal::new(&self.state);
         let store = source.store();
+        let facts = self.facts(store.is_some());
         let mut remarks = Vec::new();
         self.report_what_was_cut_off(&journal, store, None, &mut remarks)?;
 
@@ -99,7 +99,7 @@ impl Agent {
             .map_err(|error| (if store.is_some() { TROUBLE } else { code_of(&error) }, error));
         let is_refused = prepared.as_ref().is_ok_and(|prepared| prepared.is_refused);
         let outcome = prepared.and_then(|prepared| {
-            let mut pass =
+            let pass =
                 Pass { agent: self, journal: &journal, run, mode: Mode::Apply, deadline: limits.deadline, facts };
             pass.converge(&prepared, &mut remarks).map_err(|error| (code_of(&error), error))
         });
@@ -139,18 +139,17 @@ impl Agent {
     ///
     /// # Errors
     /// Where the policy is not to be had, or cannot be bound.
-    pub(crate) fn plan(&self, choose: impl FnOnce() -> Outcome<PolicyChoice>) -> Outcome<Done> {
+    pub(crate) fn plan(&self, choice: PolicyChoice) -> Outcome<Done> {
         let mut remarks = Vec::new();
-        let facts = self.gather();
-        let prepared = self.prepare(choose()?, &mut remarks)?;
+        let prepared = self.prepare(choice, &mut remarks)?;
         let journal = FileJournal::new(&self.state);
-        let mut pass = Pass {
+        let pass = Pass {
             agent: self,
             journal: &journal,
             run: new_run(&MachineClock, None)?,
             mode: Mode::Plan,
             deadline: None,
-            facts,
+            facts: self.facts(false),
         };
         let planned = pass.converge(&prepared, &mut remarks);
         let (mut report, _) = planned.inspect_err(|_| {
@@ -172,9 +171,17 @@ impl Agent {
         Ok(self.source(choice)?.prepare(Purpose::Look, remarks)?)
     }
 
-    /// Begins to look what the machine is: that takes as long as reading a policy.
-    fn gather(&self) -> Gathering {
-        Gathering::begin(self.config_dir.facts_directory())
+    /// What this machine is, as of now. For a store, which wants to know everything, looking begins at once: that takes as
+    /// long as fetching a policy.
+    fn facts(&self, for_store: bool) -> Arc<Facts> {
+        let facts = Arc::new(facts::of_machine(&self.config_dir.facts_directory()));
+        if for_store {
+            let wanted = Arc::clone(&facts);
+            let thread = std::thread::Builder::new().name("facts".to_owned());
+            // Where there can be no thread, they are found out when they are asked for.
+            let _ = thread.spawn(move || wanted.find_all());
+        }
+        facts
     }
 
     fn source(&self, choice: PolicyChoice) -> Outcome<PolicySource> {

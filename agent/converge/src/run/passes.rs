@@ -1,16 +1,14 @@
 //! Facts → catalog → engine, and once more where the run changed the facts.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use converge_engine::{Journal, Ledger, RunRequest};
 use converge_model::report::{Conclusion, Mode};
-use converge_model::{Catalog, Clock, Error, ErrorKind, Outcome, Report, ResourceId, Result, RunId, System, Value};
+use converge_model::{Catalog, Clock, Error, ErrorKind, Facts, Outcome, Report, ResourceId, Result, RunId, System};
 use converge_policy::bind::{BindInput, Bound, bind};
-use converge_system::linux::{LinuxSystem, Options, facts};
+use converge_system::linux::{LinuxSystem, Options};
 use converge_system::overlay::Overlay;
 use nix::unistd::{getegid, geteuid};
 
@@ -34,8 +32,8 @@ pub(crate) struct Pass<'a> {
     pub mode: Mode,
     /// How long it may take.
     pub deadline: Option<Duration>,
-    /// What the machine is, being looked at since the run began.
-    pub facts: Gathering,
+    /// What the machine was when the run began.
+    pub facts: Arc<Facts>,
 }
 
 impl Pass<'_> {
@@ -44,15 +42,11 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// Where there was nothing to converge: the graph cannot be bound, or the machine cannot be opened.
-    pub(crate) fn converge(
-        &mut self,
-        prepared: &Prepared,
-        noted: &mut Vec<String>,
-    ) -> Result<(Report, Option<Ledger>)> {
+    pub(crate) fn converge(&self, prepared: &Prepared, noted: &mut Vec<String>) -> Result<(Report, Option<Ledger>)> {
         let started = MachineClock.monotonic_micros();
-        let (mut facts, mut remarks) = self.facts.take();
+        let mut facts = Arc::clone(&self.facts);
         // What is missing of the facts may be why the graph cannot be bound.
-        let bound = bind_to_node(prepared, &facts).inspect_err(|_| noted.append(&mut remarks));
+        let bound = bind_to_node(prepared, &facts).inspect_err(|_| noted.append(&mut facts.take_remarks()));
         let mut catalog = bound?.catalog;
         let machine = LinuxSystem::new(Options {
             root: "/".into(),
@@ -78,11 +72,11 @@ impl Pass<'_> {
             if !again {
                 break;
             }
-            let changed = self.facts.take();
-            if changed.0 == facts {
+            let now = self.agent.facts(false);
+            if facts.hold_in(&now) {
                 break;
             }
-            (facts, remarks) = changed;
+            facts = now;
             let rebound = match bind_to_node(prepared, &facts) {
                 Ok(bound) => bound.catalog,
                 Err(error) => {
@@ -102,8 +96,8 @@ impl Pass<'_> {
         let (mut report, ledger) =
             whole.ok_or_else(|| Error::new(ErrorKind::Failed, "run", "the engine", "no pass ended"))?;
         report.millis = MachineClock.monotonic_micros().saturating_sub(started) / 1_000;
-        report.remarks.append(&mut remarks);
         self.tell_facts(prepared, &facts, &mut report);
+        report.remarks.append(&mut facts.take_remarks());
         Ok((report, ledger))
     }
 
@@ -143,37 +137,13 @@ impl Pass<'_> {
     }
 
     /// Lets the store know the facts, where one is asked for the policy. A store in trouble is no reason to fail a run.
-    fn tell_facts(&self, prepared: &Prepared, facts: &Value, report: &mut Report) {
+    fn tell_facts(&self, prepared: &Prepared, facts: &Facts, report: &mut Report) {
         if self.mode == Mode::Plan {
             return;
         }
-        if let Some(Err(error)) = prepared.store.as_ref().map(|store| store.tell_facts(facts)) {
+        if let Some(Err(error)) = prepared.store.as_ref().map(|store| store.tell_facts(&facts.all())) {
             report.remarks.push(error.to_string());
         }
-    }
-}
-
-/// Facts that are gathered beside the reading of the policy.
-#[derive(Debug)]
-pub(crate) struct Gathering {
-    directory: PathBuf,
-    under_way: Option<JoinHandle<(Value, Vec<String>)>>,
-}
-
-impl Gathering {
-    /// Begins, with those of the administrator from `directory`.
-    pub(crate) fn begin(directory: PathBuf) -> Self {
-        let theirs = directory.clone();
-        let thread = std::thread::Builder::new().name("facts".to_owned());
-        // Where there can be no thread, they are gathered when they are wanted.
-        let under_way = thread.spawn(move || facts::gather(&theirs)).ok();
-        Self { directory, under_way }
-    }
-
-    /// The facts, with remarks on them: the ones that were begun, then new ones each time.
-    fn take(&mut self) -> (Value, Vec<String>) {
-        let begun = self.under_way.take().and_then(|thread| thread.join().ok());
-        begun.unwrap_or_else(|| facts::gather(&self.directory))
     }
 }
 
@@ -181,9 +151,12 @@ impl Gathering {
 ///
 /// # Errors
 /// Everything that is wrong with the policy on this node.
-pub(crate) fn bind_to_node(prepared: &Prepared, facts: &Value) -> Result<Bound> {
-    let input =
-        BindInput { facts: facts.clone(), node: prepared.node.clone(), node_attributes: prepared.attributes.clone() };
+pub(crate) fn bind_to_node(prepared: &Prepared, facts: &Arc<Facts>) -> Result<Bound> {
+    let input = BindInput {
+        facts: Arc::clone(facts),
+        node: prepared.node.clone(),
+        node_attributes: prepared.attributes.clone(),
+    };
     let blobs = PolicyBlobs(&*prepared.blobs);
     bind(&prepared.graph, &input, &blobs, converge_kinds::registry()).map_err(|found| {
         let causes: Vec<String> = found.iter().map(ToString::to_string).collect();

@@ -21,32 +21,34 @@ pub(crate) struct LocalReports {
 }
 
 impl LocalReports {
-    /// The reports in `state`; the `keep` newest of them stay.
+    /// The reports in `state`; the `keep` newest of them stay, and for a while up to half as many others.
     pub(crate) fn new(state: &StateDir, keep: usize) -> Self {
         Self { directory: state.path("reports"), keep: keep.max(1) }
     }
 
-    /// Keeps a report, and lets go of the oldest ones.
+    /// Keeps a report.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn add(&self, report: &Report) -> Result<()> {
         durable::create_directory(&self.directory, 0o700)?;
         let durability = if report.has_changes() { Durability::Now } else { Durability::Soon };
-        save(&self.directory.join(format!("{}.json", report.run)), report, durability)?;
-        let names = self.names()?;
-        for name in names.iter().take(names.len().saturating_sub(self.keep)) {
-            durable::remove(&self.directory.join(name))?;
-        }
-        Ok(())
+        save(&self.directory.join(format!("{}.json", report.run)), report, durability)
     }
 
-    /// The newest run that has a report.
+    /// The newest run that has a report. Where there are too many, the oldest ones go.
     ///
     /// # Errors
-    /// Where the directory cannot be read.
+    /// Where the directory cannot be read, or a report does not go.
     pub(crate) fn newest(&self) -> Result<Option<RunId>> {
-        Ok(self.names()?.iter().rev().find_map(|name| run_of(name)))
+        let names = self.names()?;
+        // Removing a file costs more than writing one: it is done for many at a time.
+        if names.len() > self.keep + self.keep / 2 {
+            for name in &names[..names.len() - self.keep] {
+                durable::remove(&self.directory.join(name))?;
+            }
+        }
+        Ok(names.iter().rev().find_map(|name| run_of(name)))
     }
 
     /// The runs that have a report, oldest first.

@@ -18,7 +18,6 @@ const PATIENCE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct RunLock {
     file: File,
-    waited: bool,
 }
 
 impl RunLock {
@@ -48,7 +47,6 @@ impl RunLock {
             .open(path)
             .map_err(trouble)?;
         let deadline = Instant::now() + wait;
-        let mut waited = false;
         while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
             if error != rustix::io::Errno::WOULDBLOCK {
                 return Err(trouble(error.into()));
@@ -63,7 +61,6 @@ impl RunLock {
                 )
                 .with_hint("wait for that run to end, or give it more time with --lock-wait"));
             }
-            waited = true;
             pause();
         }
         let name = format!("pid {}, {holder}\n", std::process::id());
@@ -72,7 +69,7 @@ impl RunLock {
             _ => Ok(()),
         });
         named.map_err(trouble)?;
-        Ok(Self { file, waited })
+        Ok(Self { file })
     }
 
     /// Who holds the lock at `path`, as they said; nothing where nobody does.
@@ -98,11 +95,6 @@ impl RunLock {
             |there: Metadata| self.file.metadata().map(|own| (own.dev(), own.ino()) == (there.dev(), there.ino()));
         path.metadata().and_then(same).unwrap_or(false)
     }
-
-    /// Whether another run held it: what was known of the machine before may be so no more.
-    pub fn was_waited_for(&self) -> bool {
-        self.waited
-    }
 }
 
 /// Who holds a lock, as they said. That is a courtesy: that it is held is known without it.
@@ -124,7 +116,6 @@ mod tests {
         let first = RunLock::take(&path, "the first", Duration::ZERO, &Cancel::new()).unwrap();
         let error = RunLock::take(&path, "the second", Duration::ZERO, &Cancel::new()).unwrap_err();
         assert!(error.cause.contains("the first") && error.cause.contains(&std::process::id().to_string()), "{error}");
-        assert!(!first.was_waited_for());
         assert!(RunLock::holder(&path).unwrap().is_some_and(|holder| holder.contains("the first")));
         assert!(first.is_at(&path));
         std::fs::rename(&path, directory.path().join("moved")).unwrap();
@@ -137,13 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn who_waited_knows_it() {
+    fn a_second_run_goes_on_when_the_first_has_ended() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
         let mut first = Some(RunLock::take(&path, "the first", Duration::ZERO, &Cancel::new()).unwrap());
         let pause = || drop(first.take());
         let wait = Duration::from_secs(60);
-        let second = RunLock::take_pausing(&path, "the second", wait, &Cancel::new(), pause).unwrap();
-        assert!(second.was_waited_for());
+        RunLock::take_pausing(&path, "the second", wait, &Cancel::new(), pause).unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use converge_model::Value;
+use converge_model::{Facts, Value};
 use converge_system::linux::facts;
 
 use crate::machine::{Machine, STRANGER, is_root};
@@ -14,9 +14,14 @@ fn said(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(Command::new(program).args(arguments).output().unwrap().stdout).unwrap().trim().to_owned()
 }
 
+/// All facts, with the remarks on them.
+fn gathered(facts: &Facts) -> (Value, Vec<String>) {
+    (facts.all(), facts.take_remarks())
+}
+
 #[test]
 fn facts_are_what_other_programs_say_and_stay_the_same() {
-    let (facts, remarks) = facts::gather(Path::new("/nonexistent"));
+    let (facts, remarks) = gathered(&facts::of_machine(Path::new("/nonexistent")));
     assert_eq!(remarks, Vec::<String>::new());
     let fact = |path: &str| facts.lookup(path).unwrap_or_else(|| panic!("there is no {path} in {facts}")).to_string();
     for (path, expected) in [
@@ -50,10 +55,10 @@ fn facts_are_what_other_programs_say_and_stay_the_same() {
     ] {
         fact(path);
     }
-    assert_eq!(facts::gather(Path::new("/nonexistent")).0, facts, "facts change only when something changed");
+    assert_eq!(facts::of_machine(Path::new("/nonexistent")).all(), facts, "facts change only when something changed");
     let begun = Instant::now();
     for _ in 0..10 {
-        facts::gather(Path::new("/nonexistent"));
+        facts::of_machine(Path::new("/nonexistent")).all();
     }
     assert!(begun.elapsed() / 10 < Duration::from_millis(10), "{:?}", begun.elapsed() / 10);
 }
@@ -81,7 +86,7 @@ fn the_administrators_facts_are_documents_of_roots_and_nothing_else() {
         std::fs::set_permissions(machine.local(name), std::fs::Permissions::from_mode(mode)).unwrap();
     }
     rustix::fs::mkfifoat(rustix::fs::CWD, machine.local("pipe.json"), 0o644.into()).unwrap();
-    let (facts, remarks) = facts::gather(&machine.local(""));
+    let (facts, remarks) = gathered(&facts::of_machine(&machine.local("")));
     let local = facts.lookup("local").unwrap();
     assert_eq!(
         local.to_string(),
@@ -104,7 +109,7 @@ fn the_administrators_facts_are_documents_of_roots_and_nothing_else() {
 
     if is_root() {
         std::os::unix::fs::chown(machine.local(""), Some(STRANGER), None).unwrap();
-        let (facts, remarks) = facts::gather(&machine.local(""));
+        let (facts, remarks) = gathered(&facts::of_machine(&machine.local("")));
         assert_eq!(facts.lookup("local").unwrap().to_string(), "{}");
         assert!(remarks.len() == 1 && remarks[0].contains("not to root"), "{remarks:?}");
     }
@@ -128,7 +133,7 @@ fn another_tree_gives_its_own_facts() {
         std::fs::create_dir_all(machine.local(path).parent().unwrap()).unwrap();
         machine.put(path, text);
     }
-    let (facts, remarks) = facts::gather_below(&machine.local(""), Path::new("/nonexistent"));
+    let (facts, remarks) = gathered(&facts::below(&machine.local(""), Path::new("/nonexistent")));
     assert_eq!(remarks, Vec::<String>::new());
     for (path, value) in [
         ("os.family", "redhat"),
@@ -144,5 +149,5 @@ fn another_tree_gives_its_own_facts() {
         assert_eq!(facts.lookup(path).map(ToString::to_string).as_deref(), Some(value), "{path}");
     }
     machine.put("run/cloud-init/instance-data.json", "{");
-    assert_eq!(facts::gather_below(&machine.local(""), Path::new("/nonexistent")).1.len(), 1);
+    assert_eq!(gathered(&facts::below(&machine.local(""), Path::new("/nonexistent"))).1.len(), 1);
 }

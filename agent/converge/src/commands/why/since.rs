@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use converge_model::{BlobRef, Clock, Error, ErrorKind, Graph, Result, Timestamp, Value};
+use converge_model::{BlobRef, Clock, Error, ErrorKind, Facts, Graph, Result, Timestamp};
 use converge_policy::bind::{BindInput, BlobReader, bind};
 use converge_policy::why::{Use, Why, standing};
 use converge_protocol::RevisionView;
@@ -78,7 +79,7 @@ impl Since {
     pub(super) fn of_store(
         prepared: &Prepared,
         store: &StorePolicy,
-        facts: &Value,
+        facts: &Arc<Facts>,
         (why, property): (&Why, Option<&str>),
         console: Console,
     ) -> Self {
@@ -123,7 +124,7 @@ fn short(commit: &str) -> String {
 struct Walk<'a> {
     prepared: &'a Prepared,
     store: &'a StorePolicy,
-    facts: &'a Value,
+    facts: &'a Arc<Facts>,
     why: &'a Why,
     /// Of which nothing is asked but this.
     property: Option<&'a str>,
@@ -186,7 +187,7 @@ impl Walk<'_> {
     /// How the resource stands where `graph` is bound on this node. A revision that cannot be bound here has no such resource.
     fn standing(&self, graph: &Graph) -> Option<String> {
         let input = BindInput {
-            facts: self.facts.clone(),
+            facts: Arc::clone(self.facts),
             node: self.prepared.node.clone(),
             node_attributes: self.prepared.attributes.clone(),
         };

@@ -6,8 +6,9 @@ use super::{Source, integer, map, text};
 
 /// How many processors are online, and what they are.
 pub(super) fn cpu(source: &Source<'_>) -> Value {
+    let processor = source.processor();
     let field = |name: &str| {
-        let mut lines = source.processor.lines().filter_map(|line| line.split_once(':'));
+        let mut lines = processor.lines().filter_map(|line| line.split_once(':'));
         lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
     };
     let online = source.text("sys/devices/system/cpu/online").and_then(|ranges| count(&ranges));

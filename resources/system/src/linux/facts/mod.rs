@@ -1,7 +1,8 @@
 //! What the agent learns of its node.
 //!
-//! Read from files and a few system calls; no process is started, nothing is asked over a network. What changes by itself
-//! (load, free memory, free space, uptime) is no fact: facts differ only when something was changed.
+//! Read from files and a few system calls, each when somebody asks for it; no process is started, nothing is asked over a
+//! network. What changes by itself (load, free memory, free space, uptime) is no fact: facts differ only when something was
+//! changed.
 
 mod cloud;
 mod hardware;
@@ -12,10 +13,10 @@ mod platform;
 mod storage;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use converge_model::Value;
 use converge_model::error::{Error, ErrorKind, Result};
+use converge_model::{FactSource, Facts, Value};
 use rustix::system::{Uname, uname};
 
 use super::small_file;
@@ -23,37 +24,56 @@ use super::small_file;
 /// The largest file that is read for a fact, in bytes.
 const LARGEST: usize = 4 << 20;
 
-/// Gathers the facts of this machine, with those of the administrator from `directory` under `local`. Also gives remarks:
-/// what was there and could not be used, one sentence each.
+/// The facts of this machine, with those of the administrator from `directory` under `local`.
 ///
 /// Every fact is always there; one that this machine does not have is none.
-pub fn gather(directory: &Path) -> (Value, Vec<String>) {
-    gather_below(Path::new("/"), directory)
+pub fn of_machine(directory: &Path) -> Facts {
+    below(Path::new("/"), directory)
 }
 
-/// As [`gather`], from the tree below `root`; what only the running kernel knows comes from that.
-pub fn gather_below(root: &Path, directory: &Path) -> (Value, Vec<String>) {
-    let mut remarks = Vec::new();
-    let source = Source::new(root);
-    let os = os::os(&source);
-    let facts = map([
-        ("package_provider", platform::package_provider(&source)),
-        ("kernel", os::kernel(&source)),
-        ("hostname", Value::String(node_name(&source.uname))),
-        ("fqdn", network::fqdn(&source, &node_name(&source.uname)).into()),
-        ("machine_id", os::machine_id(&source)),
-        ("os", os),
-        ("cpu", hardware::cpu(&source)),
-        ("memory", hardware::memory()),
-        ("disks", storage::disks(&source)),
-        ("filesystems", storage::filesystems(&source)),
-        ("network", network::network(&source)),
-        ("virtualisation", platform::virtualisation(&source)),
-        ("init", platform::init(&source)),
-        ("cloud", cloud::cloud(&source, &mut remarks)),
-        ("local", local::local(directory, &mut remarks)),
-    ]);
-    (facts, remarks)
+/// As [`of_machine`], from the tree below `root`; what only the running kernel knows comes from that.
+pub fn below(root: &Path, directory: &Path) -> Facts {
+    Facts::of(Machine { root: root.to_owned(), directory: directory.to_owned() })
+}
+
+/// A machine whose facts are wanted.
+#[derive(Debug)]
+struct Machine {
+    root: PathBuf,
+    /// Where the administrator's own are.
+    directory: PathBuf,
+}
+
+/// How a fact is found out.
+type Find = fn(&Source<'_>, &mut Vec<String>) -> Value;
+
+const FACTS: [(&str, Find); 15] = [
+    ("cloud", cloud::cloud),
+    ("cpu", |source, _| hardware::cpu(source)),
+    ("disks", |source, _| storage::disks(source)),
+    ("filesystems", |source, _| storage::filesystems(source)),
+    ("fqdn", |source, _| network::fqdn(source, &node_name(&uname())).into()),
+    ("hostname", |_, _| Value::String(node_name(&uname()))),
+    ("init", |source, _| platform::init(source)),
+    ("kernel", |_, _| os::kernel()),
+    ("local", |source, remarks| local::local(source.directory, remarks)),
+    ("machine_id", |source, _| os::machine_id(source)),
+    ("memory", |_, _| hardware::memory()),
+    ("network", |source, _| network::network(source)),
+    ("os", |source, _| os::os(source)),
+    ("package_provider", |source, _| platform::package_provider(source)),
+    ("virtualisation", |source, _| platform::virtualisation(source)),
+];
+
+impl FactSource for Machine {
+    fn names(&self) -> Vec<&'static str> {
+        FACTS.iter().map(|(name, _)| *name).collect()
+    }
+
+    fn find(&self, name: &str, remarks: &mut Vec<String>) -> Value {
+        let source = Source { root: &self.root, directory: &self.directory };
+        FACTS.iter().find(|(known, _)| *known == name).map_or(Value::Null, |(_, find)| find(&source, remarks))
+    }
 }
 
 /// The name of this machine, as the kernel has it.
@@ -77,19 +97,16 @@ fn node_name(uname: &Uname) -> String {
 /// Where facts are read from.
 struct Source<'a> {
     root: &'a Path,
-    /// What the kernel says of itself.
-    uname: Uname,
-    /// What the kernel says of its first processor.
-    processor: String,
+    /// Where the administrator's own are.
+    directory: &'a Path,
 }
 
-impl<'a> Source<'a> {
-    fn new(root: &'a Path) -> Self {
-        // The kernel makes this file up processor by processor: the first is enough.
-        let path = root.join("proc/cpuinfo");
+impl Source<'_> {
+    /// What the kernel says of its first processor. It makes the file up processor by processor: the first is enough.
+    fn processor(&self) -> String {
+        let path = self.root.join("proc/cpuinfo");
         let beginning = small_file::open(&path).and_then(|file| small_file::read_to_limit(file, 4096, 4096));
-        let processor = String::from_utf8_lossy(&beginning.unwrap_or_default()).into_owned();
-        Self { root, uname: uname(), processor }
+        String::from_utf8_lossy(&beginning.unwrap_or_default()).into_owned()
     }
 
     /// The bytes of a file; nothing where it is not there or cannot be read: then that fact is not known.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use converge_model::Value;
+use rustix::system::uname;
 
 use super::{Source, integer, map, text};
 
@@ -19,7 +20,7 @@ pub(super) fn os(source: &Source<'_>) -> Value {
     let family = family(&id, &like);
     map([
         ("family", Value::String(family.clone())),
-        ("architecture", Value::String(architecture(&family, &machine(source)))),
+        ("architecture", Value::String(architecture(&family, &machine()))),
         ("name", text(field("NAME"))),
         ("pretty_name", text(field("PRETTY_NAME").or_else(|| field("NAME")).or_else(|| Some(id.clone())))),
         ("version", text(field("VERSION"))),
@@ -33,13 +34,13 @@ pub(super) fn os(source: &Source<'_>) -> Value {
 }
 
 /// Release, version and machine, as uname(2) gives them.
-pub(super) fn kernel(source: &Source<'_>) -> Value {
-    let uname = &source.uname;
+pub(super) fn kernel() -> Value {
+    let uname = uname();
     map([
         ("name", Value::String(uname.sysname().to_string_lossy().into_owned())),
         ("release", Value::String(uname.release().to_string_lossy().into_owned())),
         ("version", Value::String(uname.version().to_string_lossy().into_owned())),
-        ("machine", Value::String(machine(source))),
+        ("machine", Value::String(machine())),
     ])
 }
 
@@ -48,8 +49,8 @@ pub(super) fn machine_id(source: &Source<'_>) -> Value {
     text(source.text("etc/machine-id").filter(|id| id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit())))
 }
 
-fn machine(source: &Source<'_>) -> String {
-    source.uname.machine().to_string_lossy().into_owned()
+fn machine() -> String {
+    uname().machine().to_string_lossy().into_owned()
 }
 
 /// The assignments of os-release(5), quotes and escapes resolved.

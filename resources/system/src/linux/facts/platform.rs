@@ -1,6 +1,7 @@
 //! What the machine runs in, what runs it, and what installs its packages.
 
 use converge_model::Value;
+use rustix::system::uname;
 
 use super::{Source, map, text};
 
@@ -28,7 +29,7 @@ fn container(source: &Source<'_>) -> Option<String> {
     if let Some(name) = named.filter(|name| !name.is_empty()) {
         return Some(String::from_utf8_lossy(name).into_owned());
     }
-    let release = source.uname.release().to_string_lossy().to_ascii_lowercase();
+    let release = uname().release().to_string_lossy().to_ascii_lowercase();
     release.contains("microsoft").then(|| "wsl".to_owned())
 }
 
@@ -66,7 +67,7 @@ fn machine(source: &Source<'_>) -> Option<String> {
     // A processor that says it is not a real one; without a name where nothing tells one, as Firecracker does.
     let is_virtual = || {
         source
-            .processor
+            .processor()
             .lines()
             .any(|line| line.starts_with("flags") && line.split_whitespace().any(|flag| flag == "hypervisor"))
     };
