@@ -194,7 +194,7 @@ impl<'a> Run<'a> {
     ) -> (Ending, bool) {
         let id = &self.declared(position).id;
         let changes = Some(self.redactor(position).changes(&first.changes));
-        if let Err(error) = self.begin_change(position, &first.changes, &mut announced) {
+        if let Err(error) = self.begin_change(position, &first.changes, first.absent, &mut announced) {
             self.withdraw(announced, "nothing was changed");
             return (Ending { changes, ..Ending::failed(own(error)) }, false);
         }
@@ -231,13 +231,19 @@ impl<'a> Run<'a> {
     }
 
     /// Writes down, and tells, that a change is about to be made, whom it will notify, and whether it makes the resource
-    /// rather than adopts what is there. A plan owns nothing.
-    pub(crate) fn begin_change(&mut self, position: usize, changes: &Changes, announced: &mut Announced) -> Result<()> {
+    /// rather than adopts what is there, which `absent` says where it is known. A plan owns nothing.
+    pub(crate) fn begin_change(
+        &mut self,
+        position: usize,
+        changes: &Changes,
+        absent: Option<bool>,
+        announced: &mut Announced,
+    ) -> Result<()> {
         let item = &self.items[position];
         let id = &item.declared.id;
         let owns = self.request.mode == Mode::Apply && !item.orphan;
         let system = self.request.system;
-        let created = if owns { self.ownership.creates(position, item.declared, system) } else { None };
+        let created = if owns { self.ownership.creates(position, item.declared, absent, system) } else { None };
         self.announce(position, announced)?;
         self.diary.note(&Entry::Applying { id: id.clone(), created });
         let shown = self.redactor(position).changes(changes);

@@ -1,9 +1,9 @@
 //! Keys as they are looked up, and which of them a run changed, and when.
 
-use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 
 use converge_model::{Footprint, Key};
+use foldhash::HashMap;
 
 /// A key without its allocation. A path is its bytes, so that its ancestors are slices of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,9 +1,9 @@
 //! The order of a run: the catalog's, and the edges that are found because one resource gives what another needs.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use converge_model::order::order;
+use foldhash::{HashMap, HashMapExt};
 
 use crate::item::Item;
 use crate::keys::KeyRef;

@@ -1,6 +1,6 @@
 //! Who owns what, over one run: what left the policy, what was made by this agent, what the next ledger says.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use converge_model::{ByName, Catalog, CatalogResource, Kinds, NothingDeclared, Outcome, ResourceId, System, Value};
 
@@ -21,8 +21,8 @@ pub(crate) struct Ownership<'a> {
     is_settled: bool,
     /// What the journal knows this agent made, and the ledger may not.
     recovered: BTreeMap<ResourceId, Owned>,
-    /// Positions of what this run made.
-    created: HashSet<usize>,
+    /// What this run made, by position.
+    created: HashMap<usize, Owned>,
     remarks: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl<'a> Ownership<'a> {
             before: None,
             is_settled: recovered.is_empty() && store.catalog() == Some(fingerprint),
             recovered,
-            created: HashSet::new(),
+            created: HashMap::new(),
             remarks: Vec::new(),
         }
     }
@@ -88,24 +88,27 @@ impl<'a> Ownership<'a> {
         &mut self,
         position: usize,
         declared: &CatalogResource,
+        absent: Option<bool>,
         system: &dyn System,
     ) -> Option<Owned> {
         if self.before().is_none_or(|ledger| ledger.resources.get(&declared.id).is_some_and(|owned| owned.created)) {
             return None;
         }
         let kinds = self.kinds;
-        let nothing_there = caught("observe", &declared.id, || {
-            let Some(kind) = kinds.kind(declared.id.kind()) else { return Ok(false) };
-            let Some(properties) = (kind.removal)(&spec(declared)) else { return Ok(false) };
-            let removal = CatalogResource { properties, ..undeclared(&declared.id) };
-            let resource = build(&removal, kinds, &NothingDeclared)?;
-            Ok(resource.observe(system)?.changes.is_empty())
-        });
-        if !nothing_there.unwrap_or(false) {
+        let look = || {
+            caught("observe", &declared.id, || {
+                let Some(kind) = kinds.kind(declared.id.kind()) else { return Ok(false) };
+                let Some(properties) = (kind.removal)(&spec(declared)) else { return Ok(false) };
+                let removal = CatalogResource { properties, ..undeclared(&declared.id) };
+                let resource = build(&removal, kinds, &NothingDeclared)?;
+                Ok(resource.observe(system)?.changes.is_empty())
+            })
+        };
+        if !absent.unwrap_or_else(|| look().unwrap_or(false)) {
             return None;
         }
-        self.created.insert(position);
         let owned = self.owned(position, declared, true)?;
+        self.created.insert(position, owned.clone());
         // The journal holds no value that must be hidden.
         let removal = if owned.sensitive { ByName::new() } else { owned.removal };
         Some(Owned { removal, ..owned })
@@ -125,6 +128,7 @@ impl<'a> Ownership<'a> {
         }
         let before = self.before()?.clone();
         let mut after = before.clone();
+        let mut made = Vec::new();
         let mut whole = true;
         for id in released {
             after.resources.remove(id);
@@ -137,13 +141,15 @@ impl<'a> Ownership<'a> {
                     after.resources.remove(id);
                 }
             } else if item.declared.skipped.is_none() && !item.declared.audit {
-                let created = self.created.contains(&position) || self.recovered.contains_key(id);
-                if converged || created {
-                    self.own(&mut after.resources, position, item.declared, created);
+                if let Some(owned) = self.created.remove(&position) {
+                    made.push((id.clone(), owned));
+                } else if converged || self.recovered.contains_key(id) {
+                    self.own(&mut after.resources, position, item.declared);
                 }
                 whole &= converged || *outcome == Some(Outcome::Skipped);
             }
         }
+        after.resources.append(&mut made.into_iter().collect());
         let declared: HashMap<&ResourceId, &Item<'_>> =
             items.iter().filter(|item| !item.orphan).map(|item| (&item.declared.id, item)).collect();
         let ownable = |id| declared.get(id).is_some_and(|item| item.declared.skipped.is_none() && !item.declared.audit);
@@ -152,8 +158,9 @@ impl<'a> Ownership<'a> {
         (after != before || !self.recovered.is_empty()).then_some(after)
     }
 
-    fn own(&self, owned: &mut BTreeMap<ResourceId, Owned>, position: usize, declared: &CatalogResource, created: bool) {
-        let created = created || owned.get(&declared.id).is_some_and(|owned| owned.created);
+    fn own(&self, owned: &mut BTreeMap<ResourceId, Owned>, position: usize, declared: &CatalogResource) {
+        let created =
+            self.recovered.contains_key(&declared.id) || owned.get(&declared.id).is_some_and(|owned| owned.created);
         match self.owned(position, declared, created) {
             Some(entry) => owned.insert(declared.id.clone(), entry),
             None => owned.remove(&declared.id),

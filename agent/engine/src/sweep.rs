@@ -1,11 +1,11 @@
 //! One parallel look at the whole machine, before anything is changed.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use converge_model::resource::Observed;
 use converge_model::{AnyResource, Clock, Error, Key, ResourceId, Result, System, parallel};
+use foldhash::{HashSet, HashSetExt};
 
 use crate::caught::caught;
 use crate::item::Item;

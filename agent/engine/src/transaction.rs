@@ -95,7 +95,7 @@ impl Run<'_> {
                 continue;
             };
             let mut announced = Announced::by(*position);
-            begun = begun && self.begin_change(*position, &changes, &mut announced).is_ok();
+            begun = begun && self.begin_change(*position, &changes, None, &mut announced).is_ok();
             before.push(Some(Before { changes, succeeded: false, announced }));
         }
         let succeeded = begun && self.make_durable().is_ok() && self.transact_together(joined, &before);

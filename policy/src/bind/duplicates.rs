@@ -1,9 +1,10 @@
 //! Identical declarations of a resource are one; different ones are an error.
 
+use std::collections::BTreeMap;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
 
 use converge_model::{Diagnostic, Graph, ResourceId};
+use foldhash::{HashMap, HashMapExt};
 
 use super::draft::{Draft, Findings, Group};
 use super::place::span;

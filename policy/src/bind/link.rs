@@ -1,12 +1,12 @@
 //! Turns names of other resources into positions, and finds the order of the catalog.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
 use converge_model::graph::{Declaration, Spot};
 use converge_model::{
     CatalogResource, Diagnostic, Graph, KindSchema, Kinds, Notify, ResourceId, Timing, order, suggest,
 };
+use foldhash::{HashMap, HashMapExt};
 
 use super::DeclarationIndex;
 use super::draft::{Draft, Findings, Group, Link, Role, Unit};

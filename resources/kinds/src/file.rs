@@ -223,6 +223,10 @@ impl Resource for FileResource {
         }
     }
 
+    fn is_absent(&self, state: &State) -> Option<bool> {
+        Some(state.there.is_none() && state.at == self.path)
+    }
+
     fn footprint(&self) -> Footprint {
         let gives = path_keys::given_at(&self.path);
         if !self.is_wanted() {

@@ -96,6 +96,12 @@ pub trait Resource: Send + Sync + 'static {
         false
     }
 
+    /// Whether `state` has nothing that taking the resource away would remove. Where that cannot be told by it, nothing: then
+    /// the engine looks again.
+    fn is_absent(&self, _state: &Self::State) -> Option<bool> {
+        None
+    }
+
     /// The changes as a package transaction that may be joined with its neighbours'; nothing for other kinds.
     /// Where it is something, carrying out the transaction is the same as [`apply`](Resource::apply).
     fn transaction(&self, _state: &Self::State, _changes: &Changes) -> Option<Transaction> {
@@ -107,6 +113,8 @@ pub trait Resource: Send + Sync + 'static {
 pub struct Observed {
     /// What differs.
     pub changes: Changes,
+    /// As [`Resource::is_absent`].
+    pub absent: Option<bool>,
     state: Box<dyn Any + Send + Sync>,
 }
 
@@ -150,7 +158,8 @@ impl<R: Resource> AnyResource for R {
     fn observe(&self, system: &dyn System) -> Result<Observed> {
         let state = Resource::observe(self, system)?;
         let changes = self.diff(&state);
-        Ok(Observed { changes, state: Box::new(state) })
+        let absent = self.is_absent(&state);
+        Ok(Observed { changes, absent, state: Box::new(state) })
     }
 
     fn apply(&self, system: &dyn System, observed: &Observed) -> Result<()> {

@@ -10,6 +10,7 @@ pub(crate) mod words;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use converge_model::Error;
@@ -31,6 +32,9 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const DIM: Style = Style::new().dimmed();
 /// A heading.
 pub(crate) const STRONG: Style = Style::new().bold();
+
+/// Whether standard output shows no styles. What is long need not be styled then, only to be stripped again.
+static IS_PLAIN: AtomicBool = AtomicBool::new(false);
 
 /// `text` in a style.
 pub(crate) fn styled(style: Style, text: impl Display) -> String {
@@ -71,6 +75,7 @@ impl Console {
         };
         choice.write_global();
         let color = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+        IS_PLAIN.store(!color, Ordering::Relaxed);
         Self { json: common.json, verbose: common.verbose, color }
     }
 

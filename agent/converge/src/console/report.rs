@@ -1,15 +1,17 @@
 //! A report as text: what a run prints while it goes, and what `converge report` prints afterwards, are the same lines.
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 
+use anstyle::Style;
 use converge_model::report::{NotificationReport, ReportedError};
 use converge_model::{Change, ChangeKind, Outcome, Report, ResourceId, ResourceReport, Shown};
 
 use super::words::{counts, millis, moment};
-use super::{BAD, DIM, GOOD, NOTE, STRONG, styled};
+use super::{BAD, DIM, GOOD, IS_PLAIN, NOTE, STRONG, styled};
 
 /// The sign and style of an outcome.
-fn sign(outcome: Outcome) -> (&'static str, anstyle::Style) {
+fn sign(outcome: Outcome) -> (&'static str, Style) {
     match outcome {
         Outcome::UpToDate => (" ", DIM),
         Outcome::Updated => ("+", GOOD),
@@ -91,7 +93,8 @@ struct DiffStyles([(String, String); 3]);
 
 impl DiffStyles {
     fn new() -> Self {
-        Self([GOOD, BAD, DIM].map(|style| (format!("{style}"), format!("{style:#}"))))
+        let styles = if IS_PLAIN.load(Ordering::Relaxed) { [Style::new(); 3] } else { [GOOD, BAD, DIM] };
+        Self(styles.map(|style| (format!("{style}"), format!("{style:#}"))))
     }
 
     fn push(&self, text: &mut String, line: &str) {

@@ -24,7 +24,7 @@ fn runs_of_a_clock_that_is_set_back_keep_their_order() {
     let desk = Desk::new("[file.\"@/a\"]\ncontent = 'a'\n");
     let store = Listener::of(&desk);
     store.publish(&desk);
-    desk.file("config/agent.toml", "keep_reports = 3\n");
+    desk.file("config/agent.toml", "keep_reports = 2\n");
     let library = library(&desk);
     let at = |seconds: i64| -> Ended {
         let mut command = desk.command(&["--once", "--json"]);
