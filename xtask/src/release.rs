@@ -15,6 +15,10 @@ const TARGET: &str = "x86_64-unknown-linux-musl";
 /// The C compiler of [`TARGET`], and the Debian package that has it.
 const COMPILER: (&str, &str) = ("musl-gcc", "musl-tools");
 
+/// How the allocator is compiled: it takes no orders from the environment of a program that runs as root, and gives the
+/// memory of a process that ends back with the process.
+const FLAGS: &str = "-DMI_NO_GETENV -DMI_SKIP_COLLECT_ON_EXIT";
+
 /// Builds the agent, and gives where it is; nothing where it cannot be built.
 pub(crate) fn build() -> Option<PathBuf> {
     let mut line = vec!["cargo", "build", "--release", "--package", "converge"];
@@ -23,6 +27,7 @@ pub(crate) fn build() -> Option<PathBuf> {
     if can_be_static() {
         line.extend(["--target", TARGET]);
         environment.push(("CC_x86_64_unknown_linux_musl", COMPILER.0.to_owned()));
+        environment.push(("CFLAGS_x86_64_unknown_linux_musl", FLAGS.to_owned()));
         place.push(TARGET);
     } else {
         println!("{TARGET} cannot be had here: the agent is linked to this machine's libc");

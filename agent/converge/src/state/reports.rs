@@ -33,7 +33,7 @@ impl LocalReports {
     pub(crate) fn add(&self, report: &Report) -> Result<()> {
         durable::create_directory(&self.directory, 0o700)?;
         let durability = if report.has_changes() { Durability::Now } else { Durability::Soon };
-        save(&self.directory.join(format!("{}.json", report.run)), report, durability)
+        save(&self.path(report.run), report, durability)
     }
 
     /// The newest run that has a report. Where there are too many, the oldest ones go.
@@ -41,14 +41,14 @@ impl LocalReports {
     /// # Errors
     /// Where the directory cannot be read, or a report does not go.
     pub(crate) fn newest(&self) -> Result<Option<RunId>> {
-        let names = self.names()?;
+        let runs = self.runs()?;
         // Removing a file costs more than writing one: it is done for many at a time.
-        if names.len() > self.keep + self.keep / 2 {
-            for name in &names[..names.len() - self.keep] {
-                durable::remove(&self.directory.join(name))?;
+        if runs.len() > self.keep + self.keep / 2 {
+            for run in &runs[..runs.len() - self.keep] {
+                durable::remove(&self.path(*run))?;
             }
         }
-        Ok(names.iter().rev().find_map(|name| run_of(name)))
+        Ok(runs.last().copied())
     }
 
     /// The runs that have a report, oldest first.
@@ -56,19 +56,17 @@ impl LocalReports {
     /// # Errors
     /// Where the directory cannot be read.
     pub(crate) fn runs(&self) -> Result<Vec<RunId>> {
-        Ok(self.names()?.iter().filter_map(|name| run_of(name)).collect())
+        // A run's identity begins with its time.
+        Ok(durable::names(&self.directory)?.iter().filter_map(|name| name.strip_suffix(ENDING)?.parse().ok()).collect())
     }
 
-    /// The files of reports, oldest first: a run's identity begins with its time.
-    fn names(&self) -> Result<Vec<String>> {
-        let mut names = durable::names(&self.directory)?;
-        names.retain(|name| name.ends_with(ENDING));
-        Ok(names)
+    fn path(&self, run: RunId) -> PathBuf {
+        self.directory.join(format!("{run}{ENDING}"))
     }
 
     /// What one report says of the run as a whole; nothing where there is none, or where it is damaged.
     pub(crate) fn gist(&self, run: RunId) -> Option<Gist> {
-        match load(&self.directory.join(format!("{run}.json"))) {
+        match load(&self.path(run)) {
             Loaded::Whole(gist) => Some(gist),
             Loaded::Absent | Loaded::Broken(_) => None,
         }
@@ -76,7 +74,7 @@ impl LocalReports {
 
     /// One report; nothing where there is none, or where it is damaged.
     pub(crate) fn read(&self, run: RunId) -> Option<Report> {
-        match load(&self.directory.join(format!("{run}.json"))) {
+        match load(&self.path(run)) {
             Loaded::Whole(report) => Some(report),
             Loaded::Absent | Loaded::Broken(_) => None,
         }
@@ -104,8 +102,4 @@ pub(crate) struct Gist {
     /// What an operator should know of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
-}
-
-fn run_of(name: &str) -> Option<RunId> {
-    name.strip_suffix(ENDING)?.parse().ok()
 }

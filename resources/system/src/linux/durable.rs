@@ -249,7 +249,7 @@ pub fn names(directory: &Path) -> Result<Vec<String>> {
         let entry = entry.map_err(|error| Error::io("read", directory.display(), &error))?;
         names.extend(entry.file_name().into_string().ok().filter(|name| writer_of(name).is_none()));
     }
-    names.sort();
+    names.sort_unstable();
     Ok(names)
 }
 
