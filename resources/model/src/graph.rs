@@ -9,21 +9,23 @@ mod declaration;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::catalog::Orphans;
 use crate::digest::{BlobRef, Digest};
 use crate::dynamic::Dynamic;
 use crate::error::{Error, ErrorKind, Result};
+use crate::parallel;
 
 pub use declaration::{ContentSource, Declaration, Notification};
 
 /// The format of the document that this version writes and reads.
 pub const FORMAT: u32 = 2;
 
-/// A policy, independent of any node.
+/// A policy, independent of any node. While it is read, its declarations are still the text that they are written in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Graph {
+pub struct Graph<D = Declaration> {
     /// The format of the document: [`FORMAT`].
     pub format: u32,
     /// The policy's name.
@@ -40,7 +42,7 @@ pub struct Graph {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub levels: Vec<Level>,
     /// The recipes in the order in which they converge, each once: as the run list has them, but required ones first.
-    pub recipes: Vec<Recipe>,
+    pub recipes: Vec<Recipe<D>>,
     /// The custom kinds that the recipes use, by name: `nginx_site`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kinds: BTreeMap<String, CustomKind>,
@@ -243,7 +245,7 @@ pub struct Setting {
 /// A recipe of the run list.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recipe {
+pub struct Recipe<D = Declaration> {
     /// Its name as a run list has it, in full: `nginx::default`.
     pub name: String,
     /// Index of its cookbook in [`Graph::cookbooks`].
@@ -256,7 +258,7 @@ pub struct Recipe {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requires: Vec<usize>,
     /// Its resources, in the order in which they are written.
-    pub resources: Vec<Declaration>,
+    pub resources: Vec<D>,
 }
 
 /// A kind that a cookbook makes of other kinds.
@@ -289,6 +291,23 @@ fn is_false(value: &bool) -> bool {
     !*value
 }
 
+impl Graph<&RawValue> {
+    /// The graph, once its declarations are read: those of a large one on all processors.
+    fn read(self) -> std::result::Result<Graph, String> {
+        let declarations: Vec<&RawValue> = self.recipes.iter().flat_map(|recipe| &recipe.resources).copied().collect();
+        let read = |at: usize| serde_json::from_str::<Declaration>(declarations[at].get());
+        let mut read = parallel::map(declarations.len(), read).into_iter();
+        let recipe = |Recipe { name, cookbook, unordered, requires, resources }: Recipe<&RawValue>| {
+            let resources = read.by_ref().take(resources.len()).collect::<std::result::Result<_, _>>();
+            let resources = resources.map_err(|error| format!("a resource of {name}: {error}"))?;
+            Ok(Recipe { name, cookbook, unordered, requires, resources })
+        };
+        let recipes = self.recipes.into_iter().map(recipe).collect::<std::result::Result<_, String>>()?;
+        let Self { format, policy, orphans, sources, cookbooks, levels, recipes: _, kinds, blobs } = self;
+        Ok(Graph { format, policy, orphans, sources, cookbooks, levels, recipes, kinds, blobs })
+    }
+}
+
 impl Graph {
     /// The document's bytes.
     ///
@@ -313,13 +332,15 @@ impl Graph {
         // Looking through all of it once is cheaper than through each of its texts.
         let text = std::str::from_utf8(bytes).map_err(|error| invalid(error.to_string()))?;
         // A document of another format may fail anywhere; its format says why.
-        let graph: Self = serde_json::from_str(text).map_err(|error| match serde_json::from_str::<Version>(text) {
-            Ok(version) if version.format != FORMAT => other_format(version.format),
-            _ => invalid(error.to_string()),
-        })?;
-        if graph.format != FORMAT {
-            return Err(other_format(graph.format));
+        let written: Graph<&RawValue> =
+            serde_json::from_str(text).map_err(|error| match serde_json::from_str::<Version>(text) {
+                Ok(version) if version.format != FORMAT => other_format(version.format),
+                _ => invalid(error.to_string()),
+            })?;
+        if written.format != FORMAT {
+            return Err(other_format(written.format));
         }
+        let graph = written.read().map_err(invalid)?;
         graph.check_indexes().map_err(invalid)?;
         Ok(graph)
     }
