@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use converge_model::{Digest, Value, suggest};
-use minijinja::{Environment, Error, ErrorKind, Expression, Template};
+use minijinja::{Error, ErrorKind, Expression, Template};
 
 use super::check::{Names, check_expression};
 use super::convert::to_model;
@@ -33,7 +33,6 @@ type Cache<K, T> = RefCell<HashMap<K, Rc<Compiled<T>>>>;
 
 /// Compiled expressions and templates. Sources are borrowed, so that none is copied.
 pub struct Expressions<'s> {
-    environment: &'s Environment<'s>,
     expressions: Cache<&'s str, Expression<'s, 's>>,
     templates: Cache<&'s str, Template<'s, 's>>,
     blobs: Cache<Digest, Template<'s, 's>>,
@@ -50,7 +49,6 @@ impl<'s> Expressions<'s> {
     /// Nothing compiled yet.
     pub fn new() -> Self {
         Self {
-            environment: environment(),
             expressions: RefCell::default(),
             templates: RefCell::default(),
             blobs: RefCell::default(),
@@ -66,7 +64,7 @@ impl<'s> Expressions<'s> {
         let compiled = cached(&self.expressions, source, || {
             let tokens = expression_tokens(source);
             check_depth(source, &tokens)?;
-            let code = self.environment.compile_expression(source).map_err(|error| ExpressionError::of(&error))?;
+            let code = environment().compile_expression(source).map_err(|error| ExpressionError::of(&error))?;
             Ok(Compiled { code, may_nest: may_nest(source, &tokens) })
         })?;
         compiled.run(|expression| {
@@ -102,7 +100,7 @@ impl<'s> Expressions<'s> {
     fn compile(&self, source: &'s str) -> Result<Compiled<Template<'s, 's>>, ExpressionError> {
         let tokens = template_tokens(source);
         check_depth(source, &tokens)?;
-        let code = self.environment.template_from_str(source).map_err(|error| ExpressionError::of(&error))?;
+        let code = environment().template_from_str(source).map_err(|error| ExpressionError::of(&error))?;
         Ok(Compiled { code, may_nest: may_nest(source, &tokens) })
     }
 }

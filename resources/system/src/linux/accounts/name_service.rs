@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use converge_model::Cancel;
@@ -27,11 +27,18 @@ const LOCAL: [&str; 4] = ["files", "compat", "systemd", "db"];
 
 /// Asks the name service, where nsswitch.conf(5) names a source other than the files.
 pub(super) struct NameService {
-    users_elsewhere: bool,
-    groups_elsewhere: bool,
+    /// Whether this is the running system: of any other, nothing can be asked.
+    is_running: bool,
+    elsewhere: OnceLock<Elsewhere>,
     answers: Mutex<HashMap<(&'static str, String), Answer>>,
     epoch: Epoch,
     cancel: Cancel,
+}
+
+/// What may be in other sources than the files.
+struct Elsewhere {
+    users: bool,
+    groups: bool,
 }
 
 #[derive(Clone)]
@@ -44,24 +51,26 @@ struct Answer {
 impl NameService {
     /// The name service of the tree below `root`; of any but the running one, nothing can be asked.
     pub(super) fn new(root: &Path, epoch: Epoch, cancel: Cancel) -> Self {
-        let text = if root == Path::new("/") {
-            small_file::read(Path::new("/etc/nsswitch.conf"), 1 << 16).unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        let text = String::from_utf8_lossy(&text);
-        Self {
-            users_elsewhere: has_other_sources(&text, "passwd"),
-            groups_elsewhere: has_other_sources(&text, "group") || has_other_sources(&text, "initgroups"),
-            answers: Mutex::default(),
-            epoch,
-            cancel,
-        }
+        let (elsewhere, answers) = Default::default();
+        Self { is_running: root == Path::new("/"), elsewhere, answers, epoch, cancel }
+    }
+
+    /// Read once: programs that run have read it, too.
+    fn elsewhere(&self) -> &Elsewhere {
+        self.elsewhere.get_or_init(|| {
+            let read = || small_file::read(Path::new("/etc/nsswitch.conf"), 1 << 16).ok();
+            let text = self.is_running.then(read).flatten().unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            Elsewhere {
+                users: has_other_sources(&text, "passwd"),
+                groups: has_other_sources(&text, "group") || has_other_sources(&text, "initgroups"),
+            }
+        })
     }
 
     /// The line for `key`, a name or a number, in `database`: `passwd` or `group`.
     pub(super) fn entry(&self, database: &'static str, key: &str) -> Result<Option<String>> {
-        let elsewhere = if database == "passwd" { self.users_elsewhere } else { self.groups_elsewhere };
+        let elsewhere = if database == "passwd" { self.elsewhere().users } else { self.elsewhere().groups };
         if !elsewhere {
             return Ok(None);
         }
@@ -79,7 +88,7 @@ impl NameService {
 
     /// The numbers of the groups that the name service has for `user`.
     pub(super) fn groups_of(&self, user: &str) -> Result<Vec<u32>> {
-        if !self.groups_elsewhere {
+        if !self.elsewhere().groups {
             return Ok(Vec::new());
         }
         let line = self.ask("initgroups", user)?.unwrap_or_default();
