@@ -225,8 +225,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Say what the agent on this machine does, what is due, and when it last succeeded.
     #[command(
-        after_help = "Exit codes: 0 all is well; 2 the last run did not succeed; 3 the daemon was killed, or the store \
-        does not answer."
+        after_help = "Exit codes: 0 all is well; 2 the last run did not succeed; 3 the daemon was killed, the store \
+        does not answer, or the disk is full."
     )]
     Status,
     /// Say where a resource and its values come from.

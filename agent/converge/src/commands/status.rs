@@ -1,10 +1,13 @@
 //! `converge status`: what the agent on this machine does, what is due, and when it last succeeded. Asks nobody but this
 //! machine.
 
+use std::path::Path;
+
 use converge_engine::Entry;
 use converge_model::report::{Conclusion, ReportedError};
 use converge_model::{Clock, Outcome, Report, ResourceId, RunId, Timestamp};
 use converge_system::linux::lock::RunLock;
+use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
 use crate::cli::CommonArgs;
@@ -39,6 +42,8 @@ pub(crate) struct Status {
     /// The store; nothing on a machine that is no node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreStatus>,
+    /// Whether nothing can be written to the state directory: runs are told to the store alone.
+    pub disk_is_full: bool,
     /// How many reports wait for the store.
     pub spool: Waiting,
     /// How many were dropped, of which the store was not told yet.
@@ -87,8 +92,8 @@ pub(crate) struct StoreStatus {
     pub heard: Option<Timestamp>,
 }
 
-/// Says how the agent is. The exit code is that of the last run; or that of trouble, where the daemon was killed or the store
-/// does not answer.
+/// Says how the agent is. The exit code is that of the last run; or that of trouble, where the daemon was killed, the store
+/// does not answer, or the disk is full.
 pub(crate) fn run(common: &CommonArgs, console: Console) -> Ended {
     let found = Status::of(common)?;
     console.result(&found, status::text)?;
@@ -133,6 +138,7 @@ impl Status {
             last_failure: last_failure.and_then(|(run, _)| reports.read(run)).map(|report| LastFailure::of(&report)),
             last_run,
             store,
+            disk_is_full: is_full(&common.state_dir),
             spool: spool.waiting()?,
             dropped: spool.dropped(),
             now: MachineClock.now(),
@@ -144,10 +150,16 @@ impl Status {
         let unheard = self.store.as_ref().is_some_and(|store| store.contact.trouble.is_some());
         match &self.last_run {
             Some(last) if !last.conclusion.is_success() => RUN_FAILED,
-            _ if was_killed || unheard => TROUBLE,
+            _ if was_killed || unheard || self.disk_is_full => TROUBLE,
             _ => 0,
         }
     }
+}
+
+/// Whether there is no room where `path` is. Some file systems do not count inodes.
+fn is_full(path: &Path) -> bool {
+    statvfs(path)
+        .is_ok_and(|there| there.blocks_available() == 0 || (there.files() > 0 && there.files_available() == 0))
 }
 
 /// When the store answered last: the daemon knows, or the last run does that had no trouble with it.

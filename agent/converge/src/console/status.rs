@@ -23,6 +23,10 @@ pub(crate) fn text(status: &Status) -> String {
     if let Some(store) = &status.store {
         of_store(store, &status.daemon, status.now, &mut lines);
     }
+    if status.disk_is_full {
+        let full = styled(BAD, "full");
+        lines.add("disk", format!("{full}: no run can be kept or queued here; what is said above may be old"));
+    }
     spool(status, &mut lines);
     lines.0
 }

@@ -6,6 +6,7 @@ mod passes;
 pub(crate) mod policy;
 pub(crate) mod signals;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -201,7 +202,12 @@ impl Agent {
     /// Puts a report among the machine's own, and on its way to the store.
     fn keep(&self, report: &Report, store: Option<&Arc<StorePolicy>>) -> Outcome {
         let kept = LocalReports::new(&self.state, self.config.keep_reports).add(report);
-        self.queue(report, store)?;
+        let mut told = Cow::Borrowed(report);
+        if let Err(error) = &kept {
+            // The store hears of a full disk, also where nothing can be written.
+            told.to_mut().remarks.push(format!("{error}; the machine itself has no report of this run"));
+        }
+        self.queue(&told, store)?;
         Ok(kept?)
     }
 

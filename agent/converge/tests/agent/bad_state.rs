@@ -1,7 +1,9 @@
 //! The agent's own files, damaged or gone: each is built anew, and what could not be known meanwhile is said.
 
-use crate::desk::Desk;
-use crate::listener::Listener;
+use nix::mount::{MsFlags, mount};
+
+use crate::desk::{Desk, ONCE};
+use crate::listener::{Listener, Trouble};
 
 const RECIPE: &str = "[file.\"@/a\"]\ncontent = 'a'\n";
 
@@ -121,4 +123,37 @@ fn a_lock_or_journal_that_is_no_file_is_named() {
         std::fs::create_dir_all(desk.path("state").join(name)).unwrap();
         desk.once().with_code(3).saying(&[&format!("state/{name}"), "irectory"]);
     }
+}
+
+#[test]
+#[ignore = "needs root, to mount a small file system"]
+fn a_full_disk_is_reported_through_memory() {
+    let desk = Desk::new(RECIPE);
+    let store = Listener::of(&desk);
+    store.publish(&desk);
+    std::fs::create_dir_all(desk.path("state")).unwrap();
+    // For this thread, and the processes that it starts.
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some("none"), &desk.path("state"), Some("tmpfs"), MsFlags::empty(), Some("size=256k")).unwrap();
+    desk.run(&ONCE[..2]).with_code(0);
+    let mut fill = std::fs::File::create(desk.path("state/fill")).unwrap();
+    while std::io::Write::write_all(&mut fill, &[7; 512]).is_ok() {}
+    desk.file("out/a", "spoilt");
+    let ended = desk.run(&ONCE[..2]).with_code(3).saying(&["No space left"]);
+    assert_eq!(desk.out("a").as_deref(), Some("a"), "{}", ended.stderr);
+    let given = store.given();
+    assert_eq!((given.len(), &given[1]["counts"]["updated"]), (2, &1.into()), "{given:#?}");
+    assert!(given[1]["remarks"].to_string().contains("No space left"), "{given:#?}");
+    desk.run(&["status"]).with_code(3).saying(&["full", "no run can be kept"]);
+    // Neither kept nor sent: that is said.
+    store.trouble("/v1/reports", Trouble::ServerError);
+    desk.run(&["--once"]).with_code(3).saying(&["lost to the store"]);
+    store.trouble("/v1/reports", None);
+    drop(fill);
+    std::fs::remove_file(desk.path("state/fill")).unwrap();
+    desk.run(&ONCE[..2]).with_code(0);
+    assert_eq!(store.given().len(), 3, "one was refused and never came again");
+    desk.run(&["status"]).with_code(0);
 }
