@@ -18,6 +18,7 @@ mod admission;
 mod app;
 mod backup;
 mod blobs;
+mod connection;
 mod error;
 mod files;
 mod http;

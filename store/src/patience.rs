@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -24,11 +26,18 @@ pub(crate) struct Patient<S> {
     taking: Option<Pin<Box<Sleep>>>,
     /// Bytes that were taken since then.
     taken: usize,
+    /// Bytes that went either way.
+    moved: Arc<AtomicU64>,
 }
 
 impl<S> Patient<S> {
     pub(crate) fn new(inner: S) -> Self {
-        Self { inner, first: Some(Box::pin(sleep(FIRST_BYTE))), taking: None, taken: 0 }
+        Self { inner, first: Some(Box::pin(sleep(FIRST_BYTE))), taking: None, taken: 0, moved: Arc::default() }
+    }
+
+    /// How many bytes went either way, as it goes on.
+    pub(crate) fn moved(&self) -> Arc<AtomicU64> {
+        self.moved.clone()
     }
 
     /// The client keeps us waiting: for how much longer?
@@ -55,8 +64,10 @@ impl<S> Patient<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if read.is_ready() {
+            self.moved.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
             self.first = None;
             return read;
         }
@@ -73,7 +84,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.inner).poll_write(cx, bytes) {
             Poll::Ready(written) => {
-                self.taken = self.taken.saturating_add(*written.as_ref().unwrap_or(&0));
+                let count = *written.as_ref().unwrap_or(&0);
+                self.taken = self.taken.saturating_add(count);
+                self.moved.fetch_add(count as u64, Ordering::Relaxed);
                 Poll::Ready(written)
             }
             Poll::Pending => self.poll_waiting(cx),
