@@ -13,6 +13,8 @@ use crate::{repository, signing_key};
 
 /// How often somebody else may be faster.
 const TRIES: usize = 8;
+/// Why nothing is believed but what this author signed.
+const ALONE: &str = "this key did not sign it, and no policy repository here says who else is to be believed";
 
 /// What a revision is to hold. For a way back it is what an earlier one held.
 #[derive(Clone, Debug)]
@@ -72,9 +74,7 @@ impl Author {
         let manifest = match &self.signers {
             _ if is_own => revision::read(&signed.manifest),
             Some(signers) => revision::verify(&signed, signers, threshold, MachineClock.now()),
-            None => {
-                Err("this key did not sign it, and no policy repository here says who else is to be believed".into())
-            }
+            None => Err(ALONE.to_owned()),
         };
         let manifest = manifest.map_err(refuse)?;
         if manifest.policy != policy || manifest.serial != serial {
@@ -127,8 +127,8 @@ impl Author {
     }
 
     /// A store that is under somebody else's control must not choose the serial: nodes would never again take a lower one.
+    /// Where no repository says whom to believe, this author believes himself alone.
     fn check_newest(&self, store: &StoreClient, newest: &RevisionView) -> Result<()> {
-        let Some(signers) = &self.signers else { return Ok(()) };
         let signed = store.signed_manifest(&newest.policy, newest.serial)?;
         let believed = revision::keys(&signed).and_then(|keys| {
             let manifest = revision::read(&signed.manifest)?;
@@ -137,14 +137,22 @@ impl Author {
             }
             // Who was trusted when it was published.
             let own = self.key.public();
-            let known =
-                |key: &PublicKey| *key == own || signers.who(key, revision::NAMESPACE, manifest.published).is_ok();
-            if keys.iter().any(known) { Ok(()) } else { Err("nobody signed it whom allowed_signers trusts".to_owned()) }
+            let known = |key: &PublicKey| {
+                let is_trusted =
+                    |signers: &AllowedSigners| signers.who(key, revision::NAMESPACE, manifest.published).is_ok();
+                *key == own || self.signers.as_ref().is_some_and(is_trusted)
+            };
+            match &self.signers {
+                _ if keys.iter().any(known) => Ok(()),
+                Some(_) => Err("nobody signed it whom allowed_signers trusts".to_owned()),
+                None => Err(ALONE.to_owned()),
+            }
         });
         believed.map_err(|cause| {
             let subject = format!("revision {} of policy {}", newest.serial, newest.policy);
             Error::new(ErrorKind::Denied, "build on", subject, cause).with_hint(
-                "look who had their hands on the store; if you know better which serial is next, say it with --serial",
+                "look who had their hands on the store; if you know better which serial is next, say it with --serial; \
+                 allowed_signers in the policy repository says who else is to be believed",
             )
         })
     }

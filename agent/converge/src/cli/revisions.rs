@@ -52,6 +52,10 @@ pub(crate) struct AnewArgs {
     /// How many trusted signers must have signed what is signed anew: what nodes want of it.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub threshold: u32,
+
+    /// Sign it under this serial, whatever the store says is next.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    pub serial: Option<u64>,
 }
 
 /// `converge promote`

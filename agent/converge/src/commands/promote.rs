@@ -48,7 +48,7 @@ pub(crate) fn run(args: &PromoteArgs, console: Console) -> Outcome {
         let author = Author::at_hand(args.anew.key.as_deref())?;
         let (held, _) = author.held_by(&store, policy, from, args.anew.threshold)?;
         let draft = Draft::of(&held, &args.to);
-        (author.publish(&store, &draft, None)?.serial, Some(from))
+        (author.publish(&store, &draft, args.anew.serial)?.serial, Some(from))
     };
     store.assign(policy, &args.to, revision)?;
     let promoted = Promoted { policy: policy.clone(), revision, group: args.to.clone(), holds };

@@ -51,8 +51,11 @@ pub(crate) fn run(args: &RollbackArgs, console: Console) -> Outcome {
         return Err(refuse(cause).with_hint("publish it for that group too: `converge publish --only`"));
     }
     // One that is later than what is live can be made so as it is.
-    let revision =
-        if target > before { target } else { author.publish(&store, &Draft::of(&held, group), None)?.serial };
+    let revision = if target > before {
+        target
+    } else {
+        author.publish(&store, &Draft::of(&held, group), args.anew.serial)?.serial
+    };
     store.assign(policy, group, revision)?;
     if target < before && (signatures > 1 || args.anew.threshold > 1) {
         console.note(format_args!(

@@ -217,6 +217,14 @@ fn only_what_somebody_trusted_signed_is_signed_anew() {
     std::fs::remove_file(room.desk.path("allowed_signers")).unwrap();
     room.shown(&["rollback", "test", "--group", "dev", "--to", "3"]).with_code(3).saying(&["this key did not sign it"]);
     room.shown(&["rollback", "test", "--group", "dev", "--to", "2"]).with_code(0).saying(&["what 2 does"]);
+    // Nor does the store choose a serial there: only by hand is one signed that is above a stranger's.
+    let high = ["publish", "test", "--key", "stranger", "--serial", "1000", "--group", "dev"];
+    room.store.operate(&room.desk, &high).with_code(0);
+    std::fs::remove_file(room.desk.path("converge.toml")).unwrap();
+    let back = ["rollback", "test", "--group", "dev", "--to", "2", "--key", "author"];
+    room.shown(&back).with_code(3).saying(&["cannot build on revision 1000", "this key did not sign it", "--serial"]);
+    let by_hand = [&back[..], &["--serial", "1001"]].concat();
+    room.shown(&by_hand).with_code(0).saying(&["revision 1001, which holds what 2 does"]);
 }
 
 #[test]
