@@ -15,7 +15,7 @@ use tracing_subscriber::filter::Targets;
 
 pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
 pub(crate) use publishing::{PublishArgs, SignArgs};
-pub(crate) use revisions::{DiffArgs, PromoteArgs, RevisionsArgs, RollbackArgs};
+pub(crate) use revisions::{AnewArgs, DiffArgs, PromoteArgs, RevisionsArgs, RollbackArgs};
 pub(crate) use store::{StoreAction, StoreArgs};
 
 /// What was typed.

@@ -4,11 +4,13 @@ use std::path::Path;
 
 use converge_model::{BlobRef, Clock, Error, ErrorKind, Result};
 use converge_protocol::policy::MANIFEST_FORMAT;
-use converge_protocol::{Manifest, RevisionView, limits};
+use converge_protocol::{Manifest, RevisionView, SignedManifest, limits};
 use converge_trust::{AllowedSigners, PublicKey, SigningKey, revision};
 
+use crate::cli::AnewArgs;
 use crate::client::StoreClient;
 use crate::clock::MachineClock;
+use crate::console::Console;
 use crate::{repository, signing_key};
 
 /// How often somebody else may be faster.
@@ -39,6 +41,33 @@ pub(crate) struct Author {
     pub signers: Option<AllowedSigners>,
 }
 
+/// A revision as the store gives it, of which only its serial and policy were held against what was asked for.
+pub(crate) struct Given {
+    /// What it says.
+    pub manifest: Manifest,
+    signed: SignedManifest,
+}
+
+impl Given {
+    /// Asks the store for a revision.
+    ///
+    /// # Errors
+    /// Where the store has none, or gives another, or what this software does not understand.
+    pub(crate) fn of(store: &StoreClient, policy: &str, serial: u64) -> Result<Self> {
+        let signed = store.signed_manifest(policy, serial)?;
+        let refuse = |cause| {
+            Error::new(ErrorKind::Invalid, "use", format!("revision {serial} of policy {policy}"), cause)
+                .with_hint("look who had their hands on the store")
+        };
+        let manifest = revision::read(&signed.manifest).map_err(refuse)?;
+        if manifest.policy != policy || manifest.serial != serial {
+            let cause = format!("the store gave revision {} of policy {}", manifest.serial, manifest.policy);
+            return Err(refuse(cause));
+        }
+        Ok(Self { manifest, signed })
+    }
+}
+
 impl Author {
     /// Who publishes from the directory at hand: with the key that was named, or as the policy repository there says.
     ///
@@ -49,39 +78,53 @@ impl Author {
         Ok(Self { key: signing_key::find(named.or(configured.as_deref()))?, signers })
     }
 
-    /// What a revision that is in the store holds, if it may be signed anew: this author signed it, or enough of those whom his
-    /// repository trusts, as of now. A store that is under somebody else's control must not choose what is signed.
+    /// Whether what a revision holds may be signed anew: this author signed it, or enough of those whom his repository trusts,
+    /// as of now. A store that is under somebody else's control must not choose what is signed.
     ///
     /// # Errors
-    /// Where that is not so, or the store gives another revision.
-    pub(crate) fn held_by(
-        &self,
-        store: &StoreClient,
-        policy: &str,
-        serial: u64,
-        threshold: u32,
-    ) -> Result<(Manifest, usize)> {
-        let signed = store.signed_manifest(policy, serial)?;
-        let subject = || format!("what revision {serial} of policy {policy} holds");
-        let refuse = |cause: String| {
-            Error::new(ErrorKind::Denied, "sign anew", subject(), cause).with_hint(
+    /// Where that is not so.
+    pub(crate) fn check_anew(&self, given: &Given, threshold: u32) -> Result<()> {
+        let Given { manifest, signed } = given;
+        let own = self.key.public();
+        let is_own = threshold <= 1 && revision::keys(signed).is_ok_and(|keys| keys.contains(&own));
+        let checked = match &self.signers {
+            _ if is_own => Ok(()),
+            Some(signers) => revision::verify(signed, signers, threshold, MachineClock.now()).map(drop),
+            None => Err(ALONE.to_owned()),
+        };
+        checked.map_err(|cause| {
+            let subject = format!("what revision {} of policy {} holds", manifest.serial, manifest.policy);
+            Error::new(ErrorKind::Denied, "sign anew", subject, cause).with_hint(
                 "work in the policy repository, whose allowed_signers says whom to believe; or check out the commit that it \
                  was made from, look at it, and publish that with `converge publish`",
             )
-        };
-        let own = self.key.public();
-        let is_own = threshold <= 1 && revision::keys(&signed).is_ok_and(|keys| keys.contains(&own));
-        let manifest = match &self.signers {
-            _ if is_own => revision::read(&signed.manifest),
-            Some(signers) => revision::verify(&signed, signers, threshold, MachineClock.now()),
-            None => Err(ALONE.to_owned()),
-        };
-        let manifest = manifest.map_err(refuse)?;
-        if manifest.policy != policy || manifest.serial != serial {
-            let cause = format!("the store gave revision {} of policy {}", manifest.serial, manifest.policy);
-            return Err(refuse(cause));
+        })
+    }
+
+    /// Signs for one group alone what a revision holds that was checked, publishes that, and makes it live there. Says so where
+    /// nodes may want more signatures of it than it has.
+    ///
+    /// # Errors
+    /// As [`Author::publish`], and where the store does not make it live.
+    pub(crate) fn sign_anew(
+        &self,
+        store: &StoreClient,
+        given: &Given,
+        group: &str,
+        args: &AnewArgs,
+        console: Console,
+    ) -> Result<u64> {
+        let (held, signatures) = (&given.manifest, given.signed.signatures.len());
+        let revision = self.publish(store, &Draft::of(held, group), args.serial)?.serial;
+        store.assign(&held.policy, group, revision)?;
+        if signatures > 1 || args.threshold > 1 {
+            console.note(format_args!(
+                "revision {} has {signatures} signatures, and {revision} has one: where nodes want more, the others sign it \
+                 with `converge sign {} {revision} --graph {}`",
+                held.serial, held.policy, held.graph.digest
+            ));
         }
-        Ok((manifest, signed.signatures.len()))
+        Ok(revision)
     }
 
     /// Publishes a draft whose blobs are all in the store, under the next serial, or under `serial`. What is equal to the newest

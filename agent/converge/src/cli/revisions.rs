@@ -73,6 +73,14 @@ pub(crate) struct PromoteArgs {
     #[arg(long, value_name = "GROUP")]
     pub to: String,
 
+    /// The revision that must be live in that group; then nobody is asked before it is signed anew.
+    #[arg(long, value_name = "SERIAL")]
+    pub revision: Option<u64>,
+
+    /// Do not ask before it is signed anew.
+    #[arg(long, short)]
+    pub yes: bool,
+
     /// Who signs, where that revision was signed for other groups only.
     #[command(flatten)]
     pub anew: AnewArgs,

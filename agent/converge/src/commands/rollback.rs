@@ -13,7 +13,7 @@ use crate::client::StoreClient;
 use crate::console::Console;
 use crate::console::words::moment;
 use crate::failure::{Failure, Outcome};
-use crate::publishing::{Author, Draft};
+use crate::publishing::{Author, Given};
 
 /// How far back what was live before is looked for.
 const LOOKED_BACK: usize = 500;
@@ -44,26 +44,20 @@ pub(crate) fn run(args: &RollbackArgs, console: Console) -> Outcome {
     if target == before {
         return Err(refuse(format!("revision {target} is live there already")));
     }
-    let author = Author::at_hand(args.anew.key.as_deref())?;
-    let (held, signatures) = author.held_by(&store, policy, target, args.anew.threshold)?;
-    if !held.is_for(group) {
-        let cause = format!("revision {target} was signed for {} only", held.groups.join(", "));
+    let given = Given::of(&store, policy, target)?;
+    if !given.manifest.is_for(group) {
+        let cause = format!("revision {target} was signed for {} only", given.manifest.groups.join(", "));
         return Err(refuse(cause).with_hint("publish it for that group too: `converge publish --only`"));
     }
-    // One that is later than what is live can be made so as it is.
     let revision = if target > before {
+        // It is made live as it is: nothing is signed, and nodes verify it.
+        store.assign(policy, group, target)?;
         target
     } else {
-        author.publish(&store, &Draft::of(&held, group), args.anew.serial)?.serial
+        let author = Author::at_hand(args.anew.key.as_deref())?;
+        author.check_anew(&given, args.anew.threshold)?;
+        author.sign_anew(&store, &given, group, &args.anew, console)?
     };
-    store.assign(policy, group, revision)?;
-    if target < before && (signatures > 1 || args.anew.threshold > 1) {
-        console.note(format_args!(
-            "revision {target} has {signatures} signatures, and {revision} has one: where nodes want more, the others sign it with \
-             `converge sign {policy} {revision} --graph {}`",
-            held.graph.digest
-        ));
-    }
     let done = RolledBack { policy: policy.clone(), group: group.clone(), revision, holds: target, before };
     console.result(&done, |done| {
         let RolledBack { policy, group, revision, holds, .. } = done;

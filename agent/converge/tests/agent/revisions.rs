@@ -174,8 +174,23 @@ fn a_group_gets_what_another_has_and_goes_back_to_what_it_had() {
     assert!(table.contains("operator first") && table.lines().count() == 3, "{table}");
 
     // What was signed for others is signed anew where it is promoted, and what is later stays.
-    let anew = room.shown(&["promote", "test", "--from", "dev", "--to", "prod"]).with_code(0);
-    anew.saying(&["revision 4, which holds what 3 does, is live in group prod"]);
+    // Two signed it, and somebody has to agree: that it is what dev runs is the store's word.
+    let other = converge_trust::SigningKey::generate("other").unwrap();
+    room.desk.file("other", other.to_file().unwrap().unwrap());
+    let graph = put[0]["manifest"]["graph"]["digest"].as_str().unwrap();
+    room.shown(&["sign", "test", "3", "--key", "other", "--graph", graph]).with_code(0);
+    let promote = ["promote", "test", "--from", "dev", "--to", "prod"];
+    room.shown(&promote).with_code(1).saying(&["that revision 3 of ", "is live in group dev", "--revision 3"]);
+    let another = [&promote[..], &["--revision", "1"]].concat();
+    room.shown(&another).with_code(1).saying(&["revision 3 is live in group dev, and not 1"]);
+    let newest = room.store.operate(&room.desk, &["revisions", "test"]).with_code(0).json()[0]["serial"].clone();
+    assert_eq!(newest, 3, "nothing was signed");
+    let anew = room.shown(&[&promote[..], &["--revision", "3"]].concat()).with_code(0);
+    anew.saying(&[
+        "revision 4, which holds what 3 does, is live in group prod",
+        "revision 3 has 2 signatures, and 4 has one",
+        "converge sign test 4",
+    ]);
     room.shown(&["promote", "test", "--from", "dev", "--to", "prod"])
         .with_code(1)
         .saying(&["never go back", "rollback"]);
@@ -193,6 +208,12 @@ fn a_group_gets_what_another_has_and_goes_back_to_what_it_had() {
         let all = [&["rollback", "test"], arguments].concat();
         room.shown(&all).with_code(code).saying(&[said]);
     }
+    // What is later goes there as it is: no key is needed.
+    room.store.publish(&room.desk);
+    std::fs::remove_file(room.desk.path("author")).unwrap();
+    room.shown(&["rollback", "test", "--group", "prod", "--to", "6"])
+        .with_code(0)
+        .saying(&["revision 6", "live in group prod"]);
     let audit = room.shown(&["audit"]).with_code(0).stdout;
     assert!(audit.contains("PUT /v1/policies/test/groups/prod"), "{audit}");
 }
