@@ -8,9 +8,9 @@
 )]
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use converge_model::digest::Hasher;
@@ -115,11 +115,8 @@ pub fn backup(data: &Path, target: &Path, clock: &dyn Clock) -> Result<BackupSum
 /// Where the copy is damaged or not whole, or something cannot be written: then nothing is in `data`.
 pub fn restore(backup: &Path, data: &Path) -> Result<BackupSummary> {
     let contents = contents(backup)?;
-    if data.exists() && fs::read_dir(data).map_err(|error| Error::io("read", data.display(), &error))?.next().is_some()
-    {
-        return Err(Error::new(ErrorKind::Invalid, "restore into", data.display(), "it is not empty")
-            .with_hint("stop the store that is there, and move its directory away; or give another one with --data"));
-    }
+    let place = Place::find(data)?;
+    let data = place.path.as_path();
     let partial = Partial::begin(data)?;
     for (name, wanted) in &contents.files {
         if name != DATABASE && !PRIVATE.contains(&name.as_str()) {
@@ -133,6 +130,8 @@ pub fn restore(backup: &Path, data: &Path) -> Result<BackupSummary> {
             return Err(damaged(backup, format!("{name} is not what it was when the copy was made")));
         }
     }
+    // A copy may be older than this software.
+    snapshot::bring_forward(&partial.path.join(DATABASE))?;
     let holdings = snapshot::holdings(&partial.path.join(DATABASE))?;
     for blob in &holdings.blobs {
         if contents.lost.contains(&blob.digest) {
@@ -144,8 +143,60 @@ pub fn restore(backup: &Path, data: &Path) -> Result<BackupSummary> {
             return Err(damaged(backup, format!("blob {} is not what its digest says", blob.digest)));
         }
     }
+    place.hand_over(&partial.path)?;
     partial.finish(data)?;
     Ok(summary(data, &contents, &holdings))
+}
+
+/// Where a store is to be: a directory that is not there, or one that is there and empty.
+struct Place {
+    /// Its own path, behind links.
+    path: PathBuf,
+    /// Whose it is, where it is there.
+    owner: Option<(u32, u32)>,
+}
+
+impl Place {
+    fn find(data: &Path) -> Result<Self> {
+        let trouble = |error: std::io::Error| Error::io("restore into", data.display(), &error);
+        let refused = |cause: &str, hint: &str| {
+            Err(Error::new(ErrorKind::Invalid, "restore into", data.display(), cause).with_hint(hint))
+        };
+        let path = match fs::canonicalize(data) {
+            Ok(path) => path,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self { path: data.to_owned(), owner: None });
+            }
+            Err(error) => return Err(trouble(error)),
+        };
+        if fs::read_dir(&path).map_err(trouble)?.next().is_some() {
+            let hint =
+                "stop the store that is there, and move what is in its directory away; or give another one with --data";
+            return refused("it is not empty", hint);
+        }
+        let metadata = fs::metadata(&path).map_err(trouble)?;
+        let outer = path.parent().map_or(Ok(metadata.dev()), |outer| fs::metadata(outer).map(|outer| outer.dev()));
+        if outer.map_err(trouble)? != metadata.dev() {
+            return refused("something is mounted there", "give a directory on that file system with --data");
+        }
+        Ok(Self { path, owner: Some((metadata.uid(), metadata.gid())) })
+    }
+
+    /// Gives all of `tree` to whoever had the directory that it takes the place of.
+    fn hand_over(&self, tree: &Path) -> Result<()> {
+        let Some((uid, gid)) = self.owner else { return Ok(()) };
+        let trouble = |error: std::io::Error| Error::io("change the owner of", tree.display(), &error);
+        let metadata = tree.symlink_metadata().map_err(trouble)?;
+        if (metadata.uid(), metadata.gid()) != (uid, gid) {
+            lchown(tree, Some(uid), Some(gid)).map_err(trouble)?;
+        }
+        if metadata.is_dir() {
+            for entry in fs::read_dir(tree).map_err(trouble)? {
+                self.hand_over(&entry.map_err(trouble)?.path())?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn contents(backup: &Path) -> Result<Contents> {
@@ -246,7 +297,11 @@ impl Partial {
             let _left = locked(&path, target)?;
             fs::remove_dir_all(&path).map_err(trouble)?;
         }
-        private_directory(&path)?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            private_directory(parent)?;
+        }
+        // Not one that somebody else made meanwhile, where others may make some.
+        DirBuilder::new().mode(0o700).create(&path).map_err(trouble)?;
         let lock = locked(&path, target)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).map_err(trouble)?;
         Ok(Self { path, is_done: false, _lock: lock })

@@ -14,8 +14,6 @@ use converge_model::{BlobRef, Digest, Error, ErrorKind, Result, Timestamp};
 
 /// Blobs that are swept away at once, while nobody else is told that a blob is there.
 const SWEPT_AT_ONCE: usize = 32;
-/// The file that a process locks that sweeps, or wants nobody to.
-const SWEEPING: &str = "sweeping";
 
 /// A directory of blobs, in 256 directories by the first two digits. A blob's modification time says when it was last asked for
 /// by somebody who may be about to publish: what no revision needs goes some time after that.
@@ -109,12 +107,12 @@ impl Blobs {
 
     /// Makes a whole blob available under its digest, durably.
     pub(crate) fn keep(&self, incoming: Incoming, now: Timestamp) -> Result<BlobRef> {
-        let _shared = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
         let blob = BlobRef { digest: incoming.hasher.clone().finish(), size: incoming.size };
         let path = self.path(&blob.digest);
         let kept = || -> std::io::Result<()> {
             incoming.file.set_modified(moment(now))?;
             incoming.file.sync_all()?;
+            let _shared = self.sweeping.read().unwrap_or_else(PoisonError::into_inner);
             let directory = path.parent().unwrap_or(&self.root);
             fs::create_dir_all(directory)?;
             fs::rename(&incoming.path, &path)?;
@@ -126,21 +124,21 @@ impl Blobs {
 
     /// Has no process sweep until what this gives is dropped.
     pub(crate) fn hold_sweeping(&self) -> Result<File> {
-        let file = self.sweeping_file()?;
-        file.lock_shared().map_err(|error| Error::io("lock", self.root.join(SWEEPING).display(), &error))?;
-        Ok(file)
+        let directory = self.directory()?;
+        directory.lock_shared().map_err(|error| Error::io("lock", self.root.display(), &error))?;
+        Ok(directory)
     }
 
     /// Takes away the blobs that are not `needed`, and that nobody put or asked for since `before`. Nothing while a copy is made.
     ///
     /// What `needed` does not know because it was published meanwhile is safe: whoever published it asked for it before.
     pub(crate) fn sweep(&self, needed: &BTreeMap<Digest, u64>, before: Timestamp) -> Result<Swept> {
-        let lock = self.sweeping_file()?;
+        let lock = self.directory()?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(Swept::default()),
             Err(TryLockError::Error(error)) => {
-                return Err(Error::io("lock", self.root.join(SWEEPING).display(), &error));
+                return Err(Error::io("lock", self.root.display(), &error));
             }
         }
         let mut swept = Swept::default();
@@ -165,10 +163,9 @@ impl Blobs {
         Ok(swept)
     }
 
-    fn sweeping_file(&self) -> Result<File> {
-        let path = self.root.join(SWEEPING);
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        opened.map_err(|error| Error::io("open", path.display(), &error))
+    /// The directory, to be locked. Whoever copies may be another user, who must leave no file behind.
+    fn directory(&self) -> Result<File> {
+        File::open(&self.root).map_err(|error| Error::io("open", self.root.display(), &error))
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {

@@ -1,6 +1,7 @@
 //! The OpenAPI document of the API: made of the table of routes, and of the types that go over the wire.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use axum::Json;
 use converge_protocol::{Problem, limits};
@@ -157,8 +158,9 @@ pub fn openapi() -> Value {
 }
 
 /// Gives the document.
-pub(super) async fn show() -> Json<Value> {
-    Json(openapi())
+pub(super) async fn show() -> Json<&'static Value> {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(openapi);
+    Json(&*DOCUMENT)
 }
 
 fn operation(route: &Route, schemas: &mut SchemaGenerator) -> Value {

@@ -51,6 +51,14 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     }
 }
 
+/// Brings the copy at `path` to this software's version.
+///
+/// # Errors
+/// Where it is damaged, or of a later version.
+pub(crate) fn bring_forward(path: &Path) -> Result<()> {
+    schema::migrate(&mut open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?, path)
+}
+
 /// What the copy at `path` holds.
 ///
 /// # Errors

@@ -20,6 +20,11 @@ fn modes_are_private(directory: &Path) {
     }
 }
 
+fn is_closed(directory: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    assert_eq!(directory.metadata().unwrap().permissions().mode() & 0o077, 0, "{}", directory.display());
+}
+
 #[tokio::test]
 async fn a_copy_of_a_running_store_is_a_store_that_its_nodes_and_operators_know() {
     let mut store = Running::start().await;
@@ -40,13 +45,18 @@ async fn a_copy_of_a_running_store_is_a_store_that_its_nodes_and_operators_know(
     let newest = copied.policies["web"];
     assert_eq!((copied.nodes, copied.blobs, copied.lost.len()), (1, usize::try_from(newest).unwrap(), 0), "{copied:?}");
     modes_are_private(&to);
+    is_closed(&to);
     let again = backup(&store.data().join("store"), &to, &TestClock::default()).unwrap_err();
     assert!(again.to_string().contains("there already"), "{again}");
 
-    let data = store.data().join("other");
-    std::fs::create_dir(&data).unwrap();
+    // As a service manager has it: a link to where the data is.
+    let (data, behind) = (store.data().join("other"), store.data().join("behind"));
+    std::fs::create_dir(&behind).unwrap();
+    std::os::unix::fs::symlink(&behind, &data).unwrap();
     assert_eq!(restore(&to, &data).unwrap().policies, copied.policies);
+    assert!(data.is_symlink() && behind.join("store.db").is_file());
     modes_are_private(&data);
+    is_closed(&data);
     let restored = Store::open(&StoreOptions { upkeep: Upkeep::default(), ..options(&data) }).await.unwrap();
     let access: Access = serde_json::from_slice(&std::fs::read(restored.access_file()).unwrap()).unwrap();
     assert_eq!((access.token, restored.pin()), (store.operator.clone(), access.authority));

@@ -8,6 +8,7 @@ use converge_model::report::{Conclusion, ReportedError};
 use converge_model::{Clock, Outcome, Report, ResourceId, RunId, Timestamp};
 use converge_system::linux::lock::RunLock;
 use nix::sys::statvfs::statvfs;
+use nix::unistd::geteuid;
 use serde::Serialize;
 
 use crate::cli::CommonArgs;
@@ -147,7 +148,10 @@ impl Status {
 
     fn code(&self) -> u8 {
         let was_killed = matches!(self.daemon, DaemonView::Killed { .. });
-        let unheard = self.store.as_ref().is_some_and(|store| store.contact.trouble.is_some());
+        let unheard = self.store.as_ref().is_some_and(|store| {
+            let later = |at| store.heard.is_some_and(|heard| heard > at);
+            self.daemon.is_unheard() || store.contact.trouble.as_ref().is_some_and(|trouble| !later(trouble.at))
+        });
         match &self.last_run {
             Some(last) if !last.conclusion.is_success() => RUN_FAILED,
             _ if was_killed || unheard || self.disk_is_full => TROUBLE,
@@ -158,8 +162,12 @@ impl Status {
 
 /// Whether there is no room where `path` is. Some file systems do not count inodes.
 fn is_full(path: &Path) -> bool {
-    statvfs(path)
-        .is_ok_and(|there| there.blocks_available() == 0 || (there.files() > 0 && there.files_available() == 0))
+    // What a file system keeps for root, root can use.
+    let is_root = geteuid().is_root();
+    statvfs(path).is_ok_and(|there| {
+        let blocks = if is_root { there.blocks_free() } else { there.blocks_available() };
+        blocks == 0 || (there.files() > 0 && there.files_available() == 0)
+    })
 }
 
 /// When the store answered last: the daemon knows, or the last run does that had no trouble with it.

@@ -85,16 +85,14 @@ impl Told {
             // What was told is still there to be had.
             Some(alone) if self.tag.is_some() && self.tag != taken && !self.is_new => {
                 self.is_new = true;
-                return Then::Converge(self.backoff.after_failure(alone));
+                return Then::Converge(self.backoff.after_failure(alone).max(self.over(now)));
             }
             Some(_) => {}
             None => self.backoff.reset(),
         }
         // A run that began before may have taken it all the same.
         if self.is_new && taken != self.tag {
-            let first = self.runs.front().filter(|_| self.runs.len() == AT_ONCE);
-            let over = first.map_or(Duration::ZERO, |first| (*first + WHILE).saturating_duration_since(now));
-            return Then::Converge(over + up_to(SPLAY));
+            return Then::Converge(self.over(now) + up_to(SPLAY));
         }
         self.is_new = false;
         if taken != self.taken {
@@ -103,6 +101,12 @@ impl Told {
         }
         // What was told and not taken was refused: it is no news a second time.
         Then::Listen(self.tag.clone().or(taken))
+    }
+
+    /// How long it is until another run may begin because of what was told.
+    fn over(&self, now: Instant) -> Duration {
+        let first = self.runs.front().filter(|_| self.runs.len() == AT_ONCE);
+        first.map_or(Duration::ZERO, |first| (*first + WHILE).saturating_duration_since(now))
     }
 }
 

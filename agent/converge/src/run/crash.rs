@@ -43,7 +43,7 @@ impl Agent {
         self.report_what_was_cut_off(&journal, store.as_ref(), Some(crash), &mut remarks)?;
         // It reported itself before it ended; or it changed something, and the journal told of it. The journal stays: the
         // next run finds in it what is due, and what this agent made.
-        if kept.newest()?.is_some_and(is_told) {
+        if kept.runs()?.last().copied().is_some_and(is_told) {
             return Ok(());
         }
         // What is known of it is that it was.
@@ -51,11 +51,14 @@ impl Agent {
             Some(store) => store.names(),
             None => (policy.node.clone().map_or_else(facts::hostname, Ok)?, name_of(policy)),
         };
-        let run = new_run(&MachineClock, kept.newest()?)?;
+        let run = new_run(&MachineClock, kept.runs()?.last().copied())?;
         let report = Report {
             started: crash.began,
             millis: MachineClock.now().millis_since(crash.began),
-            remarks: vec![format!("{}; it had changed nothing", crash.remark())],
+            remarks: match remarks.is_empty() {
+                true => vec![format!("{}; it had changed nothing", crash.remark())],
+                false => std::iter::once(crash.remark()).chain(remarks).collect(),
+            },
             ..empty_report(run, (node, name), Conclusion::Crashed)
         };
         self.keep(&report, store.as_ref())?;
@@ -78,7 +81,10 @@ impl Agent {
             remarks.push(format!(
                 "{unreadable} entries of the journal are torn or damaged: what an earlier run began there is not known"
             ));
-            journal.replace(&entries)?;
+            // The run that comes next says so too, and mends it.
+            if crash.is_none() {
+                journal.replace(&entries)?;
+            }
         }
         let recovery = Recovery::replay(&entries);
         let kept = LocalReports::new(&self.state, self.config.keep_reports);

@@ -75,7 +75,7 @@ impl Agent {
         Ok(Self { config_dir, config, state, console, cancel })
     }
 
-    /// Converges once what `choose` says: takes the lock, settles what an earlier run left, runs, and puts the report where
+    /// Converges once what `choice` says: takes the lock, settles what an earlier run left, runs, and puts the report where
     /// it cannot be lost.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Agent {
         let mut remarks = Vec::new();
         self.report_what_was_cut_off(&journal, store, None, &mut remarks)?;
 
-        let last = LocalReports::new(&self.state, self.config.keep_reports).newest()?;
+        let last = LocalReports::new(&self.state, self.config.keep_reports).newest_of_few()?;
         let run = new_run(&MachineClock, last)?;
         let code_of = |error: &Error| Failure::from(error.clone()).code();
         // Whatever a store answers, it is trouble with the store.
@@ -136,7 +136,7 @@ impl Agent {
         Ok(Done { report, code })
     }
 
-    /// What a run would change of what `choose` says.
+    /// What a run would change of what `choice` says.
     ///
     /// # Errors
     /// Where the policy is not to be had, or cannot be bound.

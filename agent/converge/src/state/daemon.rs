@@ -105,6 +105,11 @@ fn lock_file(state: &StateDir) -> PathBuf {
 }
 
 impl DaemonView {
+    /// Whether it runs, and does not hear from the store.
+    pub(crate) fn is_unheard(&self) -> bool {
+        matches!(self, Self::Running { about: Some(about) } if about.unheard.is_some())
+    }
+
     /// What can be known of the daemon of the machine with this state.
     ///
     /// # Errors

@@ -131,6 +131,10 @@ fn a_run_that_is_killed_is_a_report_at_once_and_the_daemon_goes_on() {
     for (recipe, said) in [
         ("[execute.slow]\ncommand = 'touch @/begun; sleep 50'\n", "while it was being changed"),
         ("[execute.slow]\ncommand = 'true'\nnot_if = 'touch @/begun; sleep 50'\n", "it had changed nothing"),
+        (
+            "[execute.slow]\ncommand = 'true'\nnot_if = 'echo torn > @/../state/journal; touch @/begun; sleep 50'\n",
+            "torn or damaged",
+        ),
     ] {
         let desk = Desk::new(recipe);
         let store = Listener::of(&desk);
