@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::why::show;
 use facets::{Entry, entries};
+use secrets::Search;
 
 /// What became of something from one graph to the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -56,19 +57,27 @@ enum Facet<'g> {
 /// Shows how the contents of two blobs differ, line by line; nothing where they are no texts.
 pub type Lines<'a> = dyn FnMut(Option<&BlobRef>, Option<&BlobRef>) -> Result<Option<String>> + 'a;
 
+/// Reads a blob as text; nothing where it is none, or too long. What cannot be read is taken to use every name.
+pub type Read<'a> = dyn FnMut(&BlobRef) -> Result<Option<String>> + 'a;
+
 /// Which thing: its sort, its place, its name, and how many of the same came before it.
 type Key = (&'static str, String, String, usize);
 
 /// What is different in `after`, by sort, place and name. `diff` shows how the contents of two blobs differ, line by line,
-/// where they are texts; it is not asked about what must not be shown.
+/// where they are texts; it is not asked about what must not be shown. `read` gives the templates that this is made from.
 ///
 /// # Errors
-/// Where `diff` fails.
-pub fn compare((before, after): (&Graph, &Graph), kinds: &dyn Kinds, diff: &mut Lines<'_>) -> Result<Vec<Difference>> {
-    let (old, new) = (entries(before, kinds), entries(after, kinds));
+/// Where `diff` or `read` fails.
+pub fn compare(
+    (before, after): (&Graph, &Graph),
+    kinds: &dyn Kinds,
+    diff: &mut Lines<'_>,
+    read: &mut Read<'_>,
+) -> Result<Vec<Difference>> {
+    let (before, after) = (Search::of(before, kinds, read)?, Search::of(after, kinds, read)?);
+    let (old, new) = (entries(&before), entries(&after));
     // What is a secret in one of them is shown of neither.
-    let hidden: BTreeSet<(&str, &str)> =
-        secrets::contents(before, kinds).chain(secrets::contents(after, kinds)).collect();
+    let hidden: BTreeSet<(&str, &str)> = before.contents().into_iter().chain(after.contents()).collect();
     let nothing = Entry::default();
     let keys: BTreeSet<&Key> = old.keys().chain(new.keys()).collect();
     let mut found = Vec::new();

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use converge_model::Dynamic;
 use converge_model::graph::{AttributeDeclaration, ContentSource, Declaration, Graph, Level, Property};
-use converge_model::kind::Kinds;
 use serde_json::json;
 
-use super::secrets::{self, Hidden, of_declaration};
+use super::secrets::{Hidden, Search};
 use super::{Facet, Key, add};
 use crate::why::show;
 
@@ -27,10 +26,11 @@ impl Entry<'_> {
 }
 
 /// Everything in a graph.
-pub(super) fn entries<'g>(graph: &'g Graph, kinds: &dyn Kinds) -> BTreeMap<Key, Entry<'g>> {
+pub(super) fn entries<'g>(search: &Search<'g>) -> BTreeMap<Key, Entry<'g>> {
+    let graph = search.graph;
     let mut all = BTreeMap::new();
     add(&mut all, ("policy", "", graph.policy.clone()), policy(graph));
-    let secret = secrets::attributes(graph, kinds);
+    let secret = search.attributes();
     for cookbook in &graph.cookbooks {
         let words = [("version", cookbook.version.clone()), ("supports", cookbook.supports.join(", "))];
         add(&mut all, ("cookbook", "", cookbook.name.clone()), of_words(words));
@@ -45,7 +45,7 @@ pub(super) fn entries<'g>(graph: &'g Graph, kinds: &dyn Kinds) -> BTreeMap<Key, 
     }
     for recipe in &graph.recipes {
         for declaration in &recipe.resources {
-            add(&mut all, ("resource", &recipe.name, name(declaration)), resource(declaration, graph, kinds));
+            add(&mut all, ("resource", &recipe.name, name(declaration)), resource(declaration, search));
         }
     }
     for (kind, custom) in &graph.kinds {
@@ -54,11 +54,13 @@ pub(super) fn entries<'g>(graph: &'g Graph, kinds: &dyn Kinds) -> BTreeMap<Key, 
             hidden: Hidden::default(),
         };
         add(&mut all, ("custom kind", "", kind.clone()), unordered);
+        let secret = search.parameters(kind, custom);
         for (parameter, declaration) in &custom.parameters {
-            add(&mut all, ("parameter", kind, parameter.clone()), attribute(declaration, declaration.secret));
+            let is_secret = secret.contains(parameter);
+            add(&mut all, ("parameter", kind, parameter.clone()), attribute(declaration, is_secret));
         }
         for declaration in &custom.resources {
-            add(&mut all, ("resource", kind, name(declaration)), resource(declaration, graph, kinds));
+            add(&mut all, ("resource", kind, name(declaration)), resource(declaration, search));
         }
     }
     for (key, blob) in &graph.blobs {
@@ -137,7 +139,7 @@ fn name(declaration: &Declaration) -> String {
     format!("{}[{}]", declaration.kind, show(&declaration.name, false).unwrap_or_default())
 }
 
-fn resource<'g>(declaration: &'g Declaration, graph: &Graph, kinds: &dyn Kinds) -> Entry<'g> {
+fn resource<'g>(declaration: &'g Declaration, search: &Search<'_>) -> Entry<'g> {
     let mut facets: BTreeMap<String, Facet<'g>> =
         declaration.properties.iter().map(|(name, property)| (name.clone(), property.into())).collect();
     let common = [
@@ -173,7 +175,7 @@ fn resource<'g>(declaration: &'g Declaration, graph: &Graph, kinds: &dyn Kinds) 
         Some(ContentSource::File { path, .. }) => drop(facets.insert("source".to_owned(), path_of(path))),
         None => {}
     }
-    Entry { facets, hidden: of_declaration(declaration, graph, kinds) }
+    Entry { facets, hidden: search.of_declaration(declaration) }
 }
 
 fn path_of(path: &Dynamic) -> Facet<'_> {

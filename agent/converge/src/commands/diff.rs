@@ -36,7 +36,11 @@ pub(crate) fn run(args: &DiffArgs, console: Console) -> Outcome {
     };
     let (before, after) = (graph(&store, &args.policy, from)?, graph(&store, &args.policy, to)?);
     let mut lines = |was: Option<&BlobRef>, is: Option<&BlobRef>| lines_of(&store, was, is);
-    let differences = compare((&before, &after), converge_kinds::registry(), &mut lines)?;
+    let mut read = |blob: &BlobRef| {
+        let bytes = bytes_of(&store, blob)?;
+        Ok(bytes.as_deref().and_then(text_diff::text).map(str::to_owned))
+    };
+    let differences = compare((&before, &after), converge_kinds::registry(), &mut lines, &mut read)?;
     let compared = Compared { policy: args.policy.clone(), from, to, differences };
     console.result(&compared, text)
 }
@@ -73,13 +77,14 @@ fn graph(store: &StoreClient, policy: &str, serial: u64) -> Result<Graph> {
     Graph::from_bytes(&store.blob_bytes(&graph, LONGEST_GRAPH)?)
 }
 
+/// A blob, where it is not too long to be compared.
+fn bytes_of(store: &StoreClient, blob: &BlobRef) -> Result<Option<Vec<u8>>> {
+    if blob.size > text_diff::LIMIT { Ok(None) } else { store.blob_bytes(blob, text_diff::LIMIT).map(Some) }
+}
+
 /// How two contents differ, where both are texts that are not too long.
 fn lines_of(store: &StoreClient, was: Option<&BlobRef>, is: Option<&BlobRef>) -> Result<Option<String>> {
-    let bytes = |blob: Option<&BlobRef>| match blob {
-        None => Ok(Some(Vec::new())),
-        Some(blob) if blob.size > text_diff::LIMIT => Ok(None),
-        Some(blob) => store.blob_bytes(blob, text_diff::LIMIT).map(Some),
-    };
+    let bytes = |blob: Option<&BlobRef>| blob.map_or(Ok(Some(Vec::new())), |blob| bytes_of(store, blob));
     let (Some(was), Some(is)) = (bytes(was)?, bytes(is)?) else { return Ok(None) };
     let texts = text_diff::text(&was).zip(text_diff::text(&is));
     Ok(texts.map(|(was, is)| text_diff::unified(was, is)))

@@ -25,7 +25,35 @@ default = 'hunter-one'
 [attributes.unmarked]
 type = 'string'
 default = 'hunter-two'
+
+[attributes.in_vars]
+type = 'string'
+default = 'hunter-seven'
+
+[attributes.in_text]
+type = 'string'
+default = 'hunter-eight'
+
+[attributes.quoted]
+type = 'string'
+default = 'hunter-nine'
+
+[attributes.outer]
+type = 'string'
+default = '{{ attr.test.inner }}'
+
+[attributes.inner]
+type = 'string'
+default = 'hunter-ten'
+
+[attributes.accounts]
+type = 'map'
+default = { one = 'hunter-eleven' }
 ";
+
+/// Attributes that become part of a sensitive file, each in another way.
+const SENSITIVE: &str =
+    "{{ given }} {{ attr.test.in_text }} {{ attr['test'].quoted }} {{ attr.test.outer }} {{ turn }}\n";
 
 const FIRST: &str = "
 [file.'@/page']
@@ -36,6 +64,13 @@ template = 'page.j2'
 [file.'@/key']
 source = 'key'
 sensitive = true
+[file.'@/sensitive-{{ each.key }}']
+template = 'sensitive.j2'
+vars = { given = '{{ attr.test.in_vars }}', turn = '{{ each.value }}' }
+for_each = 'attr.test.accounts'
+sensitive = true
+[test_phrase.x]
+words = 'hunter-twelve'
 [user.web]
 password = '$6$abcdefgh$hunter-three'
 when = 'false'
@@ -55,6 +90,13 @@ template = 'page.j2'
 [file.'@/key']
 source = 'key'
 sensitive = true
+[file.'@/sensitive-{{ each.key }}']
+template = 'sensitive.j2'
+vars = { given = '{{ attr.test.in_vars }}', turn = '{{ each.value }}' }
+for_each = 'attr.test.accounts'
+sensitive = true
+[test_phrase.x]
+words = 'hunter-thirteen'
 [user.web]
 password = '$6$abcdefgh$hunter-four'
 when = 'false'
@@ -68,6 +110,10 @@ impl Room {
         let desk = Desk::new(FIRST);
         desk.file("cookbooks/test/cookbook.toml", COOKBOOK);
         desk.file("cookbooks/test/templates/page.j2", "a\nold line\nz\n");
+        desk.file("cookbooks/test/templates/sensitive.j2", SENSITIVE);
+        let kind = "[parameters.words]\ntype = 'string'\n[file.'@/phrase']\ntemplate = 'phrase.j2'\nsensitive = true\n";
+        desk.file("cookbooks/test/resources/phrase.toml", kind.replace('@', &desk.path("out").display().to_string()));
+        desk.file("cookbooks/test/templates/phrase.j2", "{{ param.words }}\n");
         desk.file("cookbooks/test/files/key", "hunter-five\n");
         let store = Store::with_policy(&desk);
         Self { desk, store }
@@ -124,12 +170,18 @@ fn what_differs_is_shown_and_what_is_secret_is_not() {
             "+new line",
             "~ changed  user[web]",
             "password: (sensitive) → (sensitive)",
+            "words: (sensitive) → (sensitive)",
             "~ changed  attribute test.pass",
             "~ changed  attribute test.unmarked",
+            "~ changed  attribute test.in_vars",
+            "~ changed  attribute test.in_text",
+            "~ changed  attribute test.quoted",
+            "~ changed  attribute test.inner",
+            "~ changed  attribute test.accounts",
             "~ changed  file test/key",
             "default: none → some",
             "test::default",
-            "revision 1 → 2: 1 added, 1 removed, 7 changed",
+            "revision 1 → 2: 1 added, 1 removed, 13 changed",
         ] {
             assert!(diff.contains(part), "{part} is missing in\n{diff}");
         }
