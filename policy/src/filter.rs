@@ -18,6 +18,14 @@ impl Filter {
     /// Where it does not parse, or uses a name that is neither `facts` nor `node`.
     pub fn parse(source: &str) -> Result<Self, ExpressionError> {
         let names = check_expression(source)?;
+        if !names.secrets.is_empty() {
+            return Err(ExpressionError {
+                message: "an expression about nodes has no secrets".to_owned(),
+                help: None,
+                range: None,
+                line: 1,
+            });
+        }
         match names.uses.iter().find(|name| !name.path.first().is_some_and(|root| root == "facts" || root == "node")) {
             None => Ok(Self(source.to_owned())),
             Some(unknown) => Err(ExpressionError {

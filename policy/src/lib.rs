@@ -13,7 +13,7 @@
 //! # Current limitations
 //!
 //! - No lock files and no foreign cookbook sources: every cookbook is in the repository, in one version.
-//! - No queries, exports, secrets or signatures.
+//! - No queries, exports or signatures.
 //! - What can be known only on a node is found there: facts that do not exist, names that collide once they are evaluated, and
 //!   the order that resources get from what they give and need.
 //! - Of circles between cookbooks, recipes, custom kinds or attributes, one is shown at a time.

@@ -11,6 +11,8 @@
 //! - Repeated requests are refused by what this process remembers: a second process on the same data would not know them.
 //! - All revisions are kept, and so is all of the audit log; what was forgotten leaves room in the database's file, which does not
 //!   shrink.
+//! - Blobs that no revision needs are kept, and so are all reports, and all of the audit log.
+//! - The rules of secrets, with the nodes that each means, come on one page.
 //! - There are no pages for a browser yet.
 
 mod access;

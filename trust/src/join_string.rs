@@ -8,6 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use converge_model::{Digest, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::secrets::JoinSecret;
+
 /// Begins every join string: what it is, and in which form.
 const MARK: &str = "cvj1";
 /// Bytes of the digest that end it.
@@ -31,6 +33,9 @@ pub struct JoinString {
     /// How many of them must have signed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u32>,
+    /// What makes the machine read its secrets in its first run. It is never shown to the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<JoinSecret>,
 }
 
 impl JoinString {
@@ -84,6 +89,7 @@ fn check(payload: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secrets::KeeperKey;
 
     #[test]
     fn a_join_string_that_was_cut_or_mistyped_is_noticed() {
@@ -93,6 +99,7 @@ mod tests {
             token: "secret".into(),
             signers: Some("* ssh-ed25519 AAAA\n".into()),
             threshold: Some(2),
+            secrets: Some(KeeperKey::generate().unwrap().new_join("web", "dev", &[]).unwrap()),
         };
         let text = join.to_text().unwrap();
         assert_eq!(JoinString::parse(&format!(" {text}\n")).unwrap(), join);

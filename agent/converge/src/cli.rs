@@ -3,6 +3,7 @@
 mod authority;
 mod publishing;
 mod revisions;
+mod secrets;
 mod store;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::Targets;
 pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
 pub(crate) use publishing::{PublishArgs, SignArgs};
 pub(crate) use revisions::{AnewArgs, DiffArgs, PromoteArgs, RevisionsArgs, RollbackArgs};
+pub(crate) use secrets::{KeeperArgs, SecretAction, SecretArgs};
 pub(crate) use store::{StoreAction, StoreArgs};
 
 /// What was typed.
@@ -197,6 +199,8 @@ pub(crate) enum Command {
     Schema(SchemaArgs),
     /// Publish a policy to the store.
     Publish(PublishArgs),
+    /// Keep values that nobody but the nodes they are for gets to see.
+    Secret(SecretArgs),
     /// Add a signature to a revision that was published.
     Sign(SignArgs),
     /// List the revisions of a policy, and where each is live.

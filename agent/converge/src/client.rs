@@ -9,6 +9,7 @@ mod held;
 mod nodes;
 mod pages;
 mod policies;
+mod secrets;
 mod standing;
 
 use std::time::Duration;

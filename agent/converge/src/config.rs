@@ -3,6 +3,8 @@
 //! - `agent.toml`: what an operator sets. All of it is optional.
 //! - `node.toml`: who this node is at its store. Written by `converge enroll`.
 //! - `node.key`: the key that it is; see [`crate::identity`].
+//! - `secrets.key`: the key to the secrets that are meant for this machine; see [`crate::secrets`].
+//! - `join.key`: what is secret of the join string that this node came with.
 //! - `allowed_signers`: whose signatures make a revision one that this node runs, in the format of ssh-keygen(1).
 
 use std::path::{Path, PathBuf};
@@ -98,6 +100,16 @@ impl ConfigDir {
     /// Where its key is.
     pub(crate) fn key_file(&self) -> PathBuf {
         self.0.join("node.key")
+    }
+
+    /// Where the key to its secrets is.
+    pub(crate) fn secrets_key_file(&self) -> PathBuf {
+        self.0.join("secrets.key")
+    }
+
+    /// Where that is which was secret of its join string.
+    pub(crate) fn join_file(&self) -> PathBuf {
+        self.0.join("join.key")
     }
 
     /// Makes the directory, where it is not there.

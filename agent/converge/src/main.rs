@@ -5,6 +5,8 @@
 //! # Current limitations
 //!
 //! - A daemon of a policy from this machine's disk does not notice that it changed before its next moment.
+//! - A secret that was set is read at a node's next moment: no held request is answered for it.
+//! - The keeper's key cannot be changed, and every rule of a store has the same one.
 
 mod access;
 mod cli;
@@ -20,6 +22,7 @@ mod identity;
 mod publishing;
 mod repository;
 mod run;
+mod secrets;
 mod signing_key;
 mod state;
 mod tls;
@@ -74,6 +77,7 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
         Some(Command::Compile(args)) => commands::compile::run(args, console),
         Some(Command::Schema(args)) => commands::schema::run(args, console),
         Some(Command::Publish(args)) => commands::publish::run(args, console),
+        Some(Command::Secret(args)) => commands::secret::run(args, common, console),
         Some(Command::Sign(args)) => commands::sign::run(args, console),
         Some(Command::Revisions(args)) => commands::revisions::run(args, console),
         Some(Command::Diff(args)) => commands::diff::run(args, console),

@@ -17,7 +17,7 @@ use crate::config;
 /// The file that makes a directory a policy repository.
 const MARK: &str = "converge.toml";
 /// The signers whom nodes trust.
-const SIGNERS: &str = "allowed_signers";
+pub(crate) const SIGNERS: &str = "allowed_signers";
 /// Directories of a repository that are read.
 const READ: [&str; 3] = ["cookbooks", "policies", "secrets"];
 /// Files below a cookbook's `files/` that are larger than this stay on disk.

@@ -83,7 +83,8 @@ impl ResolvedAttributes {
 
     /// Whether an expression that uses these names can see a secret attribute.
     pub(crate) fn reveals(&self, names: &Names) -> bool {
-        self.any(names, |_, _, attribute| attribute.is_some_and(|attribute| attribute.secret))
+        !names.secrets.is_empty()
+            || self.any(names, |_, _, attribute| attribute.is_some_and(|attribute| attribute.secret))
     }
 
     /// Whether an expression that uses these names uses an attribute whose own evaluation failed.

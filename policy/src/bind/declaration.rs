@@ -7,7 +7,7 @@ use converge_model::catalog::Retries;
 use converge_model::graph::{ContentSource, Declaration, Property, Spot};
 use converge_model::schema::Known;
 use converge_model::{
-    ByName, Diagnostic, Dynamic, Guard, KindSchema, PropertyType, ResourceId, SourceSpan, Span, Value,
+    ByName, Diagnostic, Dynamic, Guard, KindSchema, Mode, PropertyType, ResourceId, SourceSpan, Span, Value,
 };
 
 use super::content::{file_blob, template_blob};
@@ -16,6 +16,13 @@ use super::place::span;
 use super::values::{Frame, Values};
 use crate::common::{read_condition, read_retries};
 use crate::expression::ExpressionError;
+
+/// The mode of what holds a secret, where none is written.
+const PRIVATE: &str = "0600";
+
+/// Why a property takes no secret.
+const SHOWN: &str = "it uses a secret, and everybody on the node could see it there; put the secret into a file, or into the \
+                     `env` of a command";
 
 /// What the properties say that every kind has, but for those that decide whether and when.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,8 +33,6 @@ pub(super) struct Common {
     pub(super) ignore_failure: bool,
     pub(super) sensitive: bool,
     pub(super) audit: bool,
-    /// The names of those that hold a secret.
-    pub(super) secret: BTreeSet<String>,
 }
 
 /// Reads one declaration. What is wrong is reported, and read as if it was not written.
@@ -78,7 +83,6 @@ impl<'g> Reader<'_, '_, 'g> {
         &mut self,
         name: &str,
         property: Option<&'g Property>,
-        secrets: &mut BTreeSet<String>,
         read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
         let Property(dynamic, at) = property?;
@@ -87,31 +91,29 @@ impl<'g> Reader<'_, '_, 'g> {
             return None;
         }
         if secret {
-            secrets.insert(name.to_owned());
+            self.wrong(name, SHOWN, false, *at);
+            return None;
         }
-        read(&value).map_err(|problem| self.wrong(name, &problem, secret, *at)).ok()
+        read(&value).map_err(|problem| self.wrong(name, &problem, false, *at)).ok()
     }
 
     /// What is common to all kinds, on top of what the resource inherits.
     pub(super) fn common(&mut self) -> Common {
         let declaration = self.declaration;
         let mut common = (*self.frame.inherited).clone();
-        let mut secret = std::mem::take(&mut common.secret);
-        let only_if = self.read("only_if", declaration.only_if.as_deref(), &mut secret, read_condition);
-        let not_if = self.read("not_if", declaration.not_if.as_deref(), &mut secret, read_condition);
+        let only_if = self.read("only_if", declaration.only_if.as_deref(), read_condition);
+        let not_if = self.read("not_if", declaration.not_if.as_deref(), read_condition);
         common.guards.extend(only_if.map(Guard::OnlyIf));
         common.guards.extend(not_if.map(Guard::NotIf));
-        let timeout = self.read("timeout", declaration.timeout.as_deref(), &mut secret, Span::from_value);
-        let retries = self.read("retries", declaration.retries.as_deref(), &mut secret, read_retries);
+        let timeout = self.read("timeout", declaration.timeout.as_deref(), Span::from_value);
+        let retries = self.read("retries", declaration.retries.as_deref(), read_retries);
         common.timeout = timeout.or(common.timeout);
         common.retries = retries.or(common.retries);
-        let mut flag = |name: &str, property: Option<&'g Property>| {
-            self.read(name, property, &mut secret, bool::from_value).unwrap_or(false)
-        };
+        let mut flag =
+            |name: &str, property: Option<&'g Property>| self.read(name, property, bool::from_value).unwrap_or(false);
         common.ignore_failure |= flag("ignore_failure", declaration.ignore_failure.as_deref());
         common.sensitive |= flag("sensitive", declaration.sensitive.as_deref());
         common.audit |= flag("audit", declaration.audit.as_deref());
-        common.secret = secret;
         common
     }
 
@@ -139,10 +141,31 @@ impl<'g> Reader<'_, '_, 'g> {
             }
             properties.insert(property.name.to_owned(), value);
         }
+        if schema.content_property().is_some_and(|content| secrets.contains(content.name)) {
+            self.keep_private(schema, &mut properties);
+        }
         if !self.failed && !self.is_literal() {
             self.report_broken_rules(schema, &properties, secrets);
         }
         properties
+    }
+
+    /// What holds a secret is for its owner, unless the group is let in: everybody is let in by no mode.
+    fn keep_private(&mut self, schema: &KindSchema, properties: &mut ByName<Value>) {
+        if schema.property("mode").is_none() {
+            return;
+        }
+        let Some(mode) = properties.get("mode") else {
+            properties.insert("mode".to_owned(), Value::from(PRIVATE));
+            return;
+        };
+        // Where it is no mode, that is reported already.
+        if Mode::from_value(mode).is_ok_and(|mode| mode.0 & 0o007 != 0) {
+            let at = self.declaration.properties.get("mode").map_or(self.declaration.at.spot(), |mode| mode.1);
+            let problem =
+                "it lets everybody in, and the content holds a secret; write \"0600\", or \"0640\" with a `group`";
+            self.wrong("mode", problem, false, at);
+        }
     }
 
     /// Whether nothing that a rule of the kind reads was evaluated: the rules were asked when the graph was made.
@@ -187,6 +210,10 @@ impl<'g> Reader<'_, '_, 'g> {
             if property.required {
                 self.wrong(name, "it comes to none, and is required", false, at);
             }
+            return None;
+        }
+        if secret && !property.takes_secrets() {
+            self.wrong(name, SHOWN, false, at);
             return None;
         }
         match (property.check)(&value) {
@@ -317,6 +344,10 @@ impl<'g> Reader<'_, '_, 'g> {
     fn link(&mut self, role: Role, dynamic: &'g Dynamic, at: Spot) -> Option<Link> {
         let name = role.property();
         let (value, secret) = self.evaluate(name, dynamic, at)?;
+        if secret {
+            self.wrong(name, SHOWN, false, at);
+            return None;
+        }
         let parsed = match &value {
             Value::String(text) => text.parse::<ResourceId>(),
             other => Err(format!("expected a resource such as `service[nginx]`, found the {}", other.type_name())),
@@ -324,7 +355,7 @@ impl<'g> Reader<'_, '_, 'g> {
         match parsed {
             Ok(target) => Some(Link { role, target, at }),
             Err(problem) => {
-                self.wrong(name, &problem, secret, at);
+                self.wrong(name, &problem, false, at);
                 None
             }
         }

@@ -1,6 +1,7 @@
 //! Makes drafts of declarations: `for_each`, `when`, names, custom kinds.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -100,6 +101,11 @@ impl<'a, 'g> Expander<'a, 'g> {
         units: &mut Vec<Unit>,
     ) {
         let Some((value, secret)) = self.evaluate("for_each", dynamic, declaration, *at, frame) else { return };
+        if self.values.names_secrets(dynamic) {
+            let problem = format!("`for_each` of a {} names a secret, and keys are shown", declaration.kind);
+            self.part.findings.push(self.values.finding(problem, declaration, *at, frame));
+            return;
+        }
         let mut turn = |this: &mut Self, number: usize, key: &Value, value: &Value| {
             let scope = frame.scope.with_each(key, value, number);
             let frame = Frame { scope, secret_each: secret, ..frame.clone() };
@@ -256,11 +262,12 @@ impl<'a, 'g> Expander<'a, 'g> {
         let mut links = Vec::new();
         let mut common = Common::default();
         let mut properties = ByName::new();
+        let mut secret = BTreeSet::new();
         if skipped.is_none() {
             let named = named(declaration, &id, frame);
             let mut reader = self.reader(declaration, &id, named.as_ref().unwrap_or(frame));
             common = reader.common();
-            properties = reader.own(schema, &mut common.secret);
+            properties = reader.own(schema, &mut secret);
             links = reader.links();
             if reader.failed {
                 return None;
@@ -269,7 +276,7 @@ impl<'a, 'g> Expander<'a, 'g> {
         let resource = CatalogResource {
             id,
             properties,
-            secret: common.secret,
+            secret,
             skipped,
             guards: common.guards,
             requires: Vec::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use converge_model::{BlobRef, Digest, Error, ErrorKind, Facts, Result, Value};
 
 use crate::attribute::NodeAttributes;
+use crate::expression::Secrets;
 
 /// The most resources that a catalog may have.
 pub const MOST_RESOURCES: usize = 500_000;
@@ -46,6 +47,8 @@ pub struct BindInput {
     pub node: NodeIdentity,
     /// The attributes that the store keeps for it alone.
     pub node_attributes: NodeAttributes,
+    /// Where its secrets come from.
+    pub secrets: Secrets,
 }
 
 /// Gives the bytes of templates.

@@ -95,7 +95,8 @@ pub fn bind(
         cookbook.attributes.keys().map(move |attribute| (cookbook.name.as_str(), attribute.as_str()))
     });
     let table = Arc::new(Attributes::new(names));
-    let scope = Scope::new(Arc::new(Roots::new(Arc::clone(&input.facts), Arc::clone(&table), &input.node.to_value())));
+    let roots = Roots::new(Arc::clone(&input.facts), Arc::clone(&table), &input.node.to_value());
+    let scope = Scope::new(Arc::new(roots.with_secrets(&input.secrets)));
     let templates = Templates::of(graph, blobs);
     let expressions = Expressions::new();
     let mut found = supports::unsupported(graph, &input.facts);

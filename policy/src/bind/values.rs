@@ -49,7 +49,8 @@ pub(super) type NoValue = Option<(ExpressionError, bool)>;
 
 impl<'a, 'g> Values<'a, 'g> {
     pub(super) fn new(graph: &'g Graph, attributes: &'a ResolvedAttributes, templates: &'g Templates<'g>) -> Self {
-        Self { graph, expressions: Expressions::new(), templates, attributes, has_secrets: attributes.has_secrets() }
+        let has_secrets = attributes.has_secrets() || !graph.secrets.is_empty();
+        Self { graph, expressions: Expressions::new(), templates, attributes, has_secrets }
     }
 
     /// The value of what was written, and whether it is secret: something in it names a secret.
@@ -75,6 +76,11 @@ impl<'a, 'g> Values<'a, 'g> {
     /// Whether a template uses an attribute that failed before and was reported.
     pub(super) fn template_uses_failed(&self, source: &'g str) -> bool {
         self.expressions.template_names(source).is_some_and(|names| self.attributes.uses_failed(&names))
+    }
+
+    /// Whether it names a secret itself.
+    pub(super) fn names_secrets(&self, dynamic: &'g Dynamic) -> bool {
+        !self.graph.secrets.is_empty() && self.expressions.any_names(dynamic, &mut |names| !names.secrets.is_empty())
     }
 
     fn may_be_secret(&self, frame: &Frame) -> bool {

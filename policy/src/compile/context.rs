@@ -78,7 +78,10 @@ pub(crate) fn templates(sources: &Sources, findings: &mut Findings<'_>) -> Templ
     let mut templates = Templates::new();
     for (file, source) in sources.iter().filter(|(_, source)| is_template_path(&source.path)) {
         let names = match check_template(&source.text) {
-            Ok(names) => Some(names),
+            Ok(names) => {
+                findings.secrets.extend(names.secrets.iter().cloned());
+                Some(names)
+            }
             Err(error) => {
                 template_error(error, file, findings);
                 None

@@ -142,6 +142,8 @@ fn assemble<'r>(
         recipes,
         kinds,
         blobs: by_key,
+        // What the sources name that this policy reaches; more than one policy may be among them.
+        secrets: findings.secrets.clone(),
         ..Graph::default()
     };
     number_sources(&mut graph, findings);

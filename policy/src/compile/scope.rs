@@ -13,7 +13,7 @@ const NODE_KEYS: [&str; 4] = ["name", "policy", "group", "tags"];
 /// What `each` has.
 const EACH_KEYS: [&str; 3] = ["key", "value", "index"];
 /// The names that stand for something in every cookbook; no template's own names may hide them.
-pub(crate) const RESERVED: [&str; 7] = ["facts", "attr", "node", "each", "param", "name", "query"];
+pub(crate) const RESERVED: [&str; 8] = ["facts", "attr", "node", "each", "param", "name", "query", "secret"];
 
 /// Attributes by cookbook.
 pub(crate) type AttributeTable = BTreeMap<String, BTreeMap<String, AttributeDeclaration>>;

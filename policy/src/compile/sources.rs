@@ -156,12 +156,14 @@ pub(crate) struct Findings<'s> {
     list: Vec<Diagnostic>,
     /// Where the syntax is broken: what was read in its stead says nothing.
     broken: BTreeSet<Place>,
+    /// The secrets that something in the sources names.
+    pub(crate) secrets: BTreeSet<String>,
 }
 
 impl<'s> Findings<'s> {
     /// Begins with what loading found.
     pub(crate) fn new(sources: &'s Sources, list: Vec<Diagnostic>) -> Self {
-        Self { sources, list, broken: BTreeSet::new() }
+        Self { sources, list, broken: BTreeSet::new(), secrets: BTreeSet::new() }
     }
 
     /// Adds an error.

@@ -171,6 +171,7 @@ impl Within<'_> {
     ) -> Option<()> {
         match checked {
             Ok(names) => {
+                findings.secrets.extend(names.secrets.iter().cloned());
                 let wrong = scope.check(&names, source);
                 let good = wrong.is_empty();
                 for (name, wrong) in wrong {

@@ -7,6 +7,7 @@ use super::environment::environment;
 use super::error::ExpressionError;
 use super::functions::{check_functions, is_function};
 use super::scan::{Kind, Token, expression_tokens, template_tokens};
+use super::secret::named_secrets;
 
 /// One use of a name that comes from outside the expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct NameUse {
 pub struct Names {
     /// Each use.
     pub uses: Vec<NameUse>,
+    /// The secrets that it names, each once. Where there is one, its value is secret.
+    pub secrets: Vec<String>,
 }
 
 impl Names {
@@ -49,7 +52,8 @@ pub fn check_expression(source: &str) -> Result<Names, ExpressionError> {
         environment().compile_expression_owned(source.to_owned()).map_err(|error| ExpressionError::of(&error))?;
     let outside = expression.undeclared_variables(false);
     check_functions(source, &tokens, &|name| outside.contains(name))?;
-    Ok(names(source, &tokens, |name| outside.contains(name)))
+    let secrets = named_secrets(source, &tokens)?;
+    Ok(Names { secrets, ..names(source, &tokens, |name| outside.contains(name)) })
 }
 
 /// Checks a template, as [`check_expression`] does an expression.
@@ -62,7 +66,8 @@ pub fn check_template(source: &str) -> Result<Names, ExpressionError> {
     let template = environment().template_from_str(source).map_err(|error| ExpressionError::of(&error))?;
     let outside = template.undeclared_variables(false);
     check_functions(source, &tokens, &|name| outside.contains(name))?;
-    Ok(names(source, &tokens, |name| outside.contains(name)))
+    let secrets = named_secrets(source, &tokens)?;
+    Ok(Names { secrets, ..names(source, &tokens, |name| outside.contains(name)) })
 }
 
 fn names(source: &str, pieces: &[Vec<Token>], outside: impl Fn(&str) -> bool) -> Names {
@@ -80,7 +85,7 @@ fn names(source: &str, pieces: &[Vec<Token>], outside: impl Fn(&str) -> bool) ->
             }
         }
     }
-    Names { uses }
+    Names { uses, secrets: Vec::new() }
 }
 
 fn text<'a>(source: &'a str, tokens: &[Token], index: usize) -> &'a str {
@@ -161,7 +166,6 @@ mod tests {
             ("a is not defind", "unknown test `defind`", Some(9..15)),
             ("rnge(3)", "unknown function `rnge`", Some(0..4)),
             ("debug()", "unknown function `debug`", Some(0..5)),
-            ("secret('db/password')", "`secret` is not available", Some(0..6)),
             ("a | safe", "unknown filter `safe`", Some(4..8)),
         ] {
             let error = check_expression(source).unwrap_err();

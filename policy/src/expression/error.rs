@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use minijinja::ErrorKind;
 
+use super::secret::NOT_HERE;
+
 /// What is wrong with an expression or a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpressionError {
@@ -34,7 +36,8 @@ impl ExpressionError {
 
     /// The message, or what may be said of it where the values at hand are secret: minijinja quotes some in its errors.
     pub(crate) fn shown(&self, secret: bool) -> &str {
-        let names_only = self.message.starts_with('`') && self.message.ends_with("` is undefined");
+        let names_only = self.message.starts_with('`') && self.message.ends_with("` is undefined")
+            || self.message.starts_with(NOT_HERE);
         if secret && !names_only {
             "it cannot be evaluated; why is not shown, because it uses a secret"
         } else {

@@ -1,12 +1,13 @@
 //! The filters, tests and functions that expressions have: one table, from which the checks and the docs come.
 
 use converge_model::{Digest, Value, suggest};
-use minijinja::value::{Kwargs, Rest, ValueKind};
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::convert::{to_jinja, to_model, write_text};
 use super::error::ExpressionError;
 use super::scan::{Kind, Token};
+use super::secret::SECRET;
 
 /// How something is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,7 +189,7 @@ const KEYWORDS: [&str; 18] = [
 
 /// Whether a function has this name.
 pub(crate) fn is_function(name: &str) -> bool {
-    name == "secret" || known(Sort::Function, name)
+    name == SECRET || known(Sort::Function, name)
 }
 
 fn known(sort: Sort, name: &str) -> bool {
@@ -225,19 +226,13 @@ pub(crate) fn check_functions(
 }
 
 fn check_name(source: &str, token: &Token, sort: Sort, word: &str) -> Result<(), ExpressionError> {
-    if known(sort, word) {
+    if known(sort, word) || (sort == Sort::Function && word == SECRET) {
         return Ok(());
-    }
-    if sort == Sort::Function && word == "secret" {
-        return Err(ExpressionError::at(source, token.range.clone(), NO_SECRETS)
-            .with_help(Some("declare an attribute with `secret = true` and set it instead")));
     }
     let candidates = FUNCTIONS.iter().filter(|function| function.sort == sort).map(|function| function.name);
     let near = suggest::nearest(word, candidates).map(|name| format!("did you mean `{name}`?"));
     Err(ExpressionError::at(source, token.range.clone(), format!("unknown {} `{word}`", sort.word())).with_help(near))
 }
-
-const NO_SECRETS: &str = "the function `secret` is not available in this version";
 
 /// Gives the environment what the table says, and takes away what it does not.
 pub(crate) fn install(environment: &mut Environment<'static>) {
@@ -245,8 +240,6 @@ pub(crate) fn install(environment: &mut Environment<'static>) {
         environment.remove_filter(name);
     }
     environment.remove_global("debug");
-    environment
-        .add_function("secret", |_: Rest<minijinja::Value>| -> Result<String, Error> { Err(invalid(NO_SECRETS)) });
     environment.add_filter("b64encode", |state: &State, text: &str| {
         charged(state, text, |text| Ok(b64encode(text.as_bytes())))
     });
@@ -487,7 +480,7 @@ mod tests {
             ("[1] | totoml", "not a list"),
             ("none | shellquote", "not a word"),
             ("1 | keys", "a map is needed"),
-            ("secret('x')", "not available"),
+            ("secret('x')", "no secret `x` here"),
         ] {
             let error = expressions.evaluate(source, &scope()).unwrap_err().to_string();
             assert!(error.contains(part), "{source}: {error}");

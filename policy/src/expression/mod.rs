@@ -17,6 +17,7 @@ mod evaluate;
 mod functions;
 mod scan;
 mod scope;
+mod secret;
 mod stack;
 mod trace;
 
@@ -28,4 +29,5 @@ pub use evaluate::Expressions;
 pub use functions::{FUNCTIONS, Function, Sort};
 pub use scan::{is_template, whole_expression};
 pub use scope::{Attributes, Roots, Scope};
+pub use secret::{SecretReader, Secrets, check_secret_name};
 pub(crate) use trace::{around, marked, traced};

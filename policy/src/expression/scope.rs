@@ -7,6 +7,7 @@ use converge_model::{Facts, Value};
 use minijinja::value::{Enumerator, Object};
 
 use super::convert::to_jinja;
+use super::secret::{SECRET, Secrets};
 
 /// The attributes of all cookbooks, each set once, when its turn to be evaluated has come.
 #[derive(Debug, Default)]
@@ -97,13 +98,21 @@ pub struct Roots {
     facts: minijinja::Value,
     attr: minijinja::Value,
     node: minijinja::Value,
+    secret: minijinja::Value,
 }
 
 impl Roots {
-    /// The roots of a node.
+    /// The roots of a node that has no secrets.
     pub fn new(facts: Arc<Facts>, attributes: Arc<Attributes>, node: &Value) -> Self {
         let facts = minijinja::Value::from_object(FactTable::new(facts));
-        Self { facts, attr: minijinja::Value::from_dyn_object(attributes), node: to_jinja(node) }
+        let secret = Secrets::default().to_jinja();
+        Self { facts, attr: minijinja::Value::from_dyn_object(attributes), node: to_jinja(node), secret }
+    }
+
+    /// The same, with secrets.
+    #[must_use]
+    pub fn with_secrets(self, secrets: &Secrets) -> Self {
+        Self { secret: secrets.to_jinja(), ..self }
     }
 }
 
@@ -162,6 +171,7 @@ impl Scope {
             "each" => self.each.clone(),
             "param" => self.param.clone(),
             "name" => self.name.clone(),
+            SECRET => Some(self.roots.secret.clone()),
             other => self.vars.as_ref()?.get_attr(other).ok().filter(|value| !value.is_undefined()),
         }
     }

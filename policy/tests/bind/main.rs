@@ -31,6 +31,7 @@ fn input() -> BindInput {
             tags: vec!["eu".into()],
         },
         node_attributes: BTreeMap::new(),
+        secrets: Default::default(),
     }
 }
 

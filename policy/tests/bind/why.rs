@@ -28,7 +28,7 @@ type = "integer"
 [file."/sites/{{ name }}"]
 template = "site.j2"
 vars = { port = "{{ param.port }}" }
-owner = "{{ attr.base.password }}"
+key = "{{ attr.base.password }}"
 --- cookbooks/base/templates/site.j2
 {{ attr.base.workers }} {{ port }} {{ facts.hostname }}
 --- cookbooks/base/recipes/default.toml
@@ -93,7 +93,7 @@ fn why_leads_from_a_property_to_who_set_what_it_is_made_from() {
     assert_eq!(at("/declared"), json!({"file": "cookbooks/base/resources/site.toml", "line": 3}));
     assert_eq!(at("/within/0/resource"), "base_site[b]");
     let property = |name: &str| found.properties.iter().find(|property| property.name == name).unwrap();
-    assert!(property("owner").hidden && property("owner").value.is_none());
+    assert!(property("key").hidden && property("key").value.is_none());
     let content = serde_json::to_value(property("content")).unwrap();
     assert_eq!(content["uses"], content_uses(), "{content:#}");
     assert!(!json.to_string().contains("hunter2"));
@@ -108,7 +108,7 @@ fn why_knows_custom_kinds_and_what_is_near() {
     assert_eq!((custom.members, custom.properties.len()), (vec![id], 1));
     for (id, property, message) in [
         ("file[/sites/c]", None, "declares no file[/sites/c] on this node; did you mean file[/sites/"),
-        ("file[/sites/b]", Some("ownr"), "nothing is written of `ownr` of file[/sites/b]; did you mean `owner`?"),
+        ("file[/sites/b]", Some("kye"), "nothing is written of `kye` of file[/sites/b]; did you mean `key`?"),
     ] {
         let error = why(&graph, &bound, &blobs, &TestKinds, &id.parse().unwrap(), property).unwrap_err();
         assert!(error.contains(message), "{error}");
@@ -117,7 +117,7 @@ fn why_knows_custom_kinds_and_what_is_near() {
 
 #[test]
 fn of_a_sensitive_property_why_shows_where_it_comes_from_and_no_value() {
-    let files = FILES.replace("owner = ", "key = \"{{ param.port ~ 'opensesame' }}\"\nowner = ");
+    let files = FILES.replace("{{ attr.base.password }}", "{{ param.port ~ 'opensesame' }}");
     let (graph, blobs) = compiled(&repository(&files));
     let bound = bind(&graph, &input(), &blobs, &TestKinds).unwrap();
     let found = why(&graph, &bound, &blobs, &TestKinds, &"file[/sites/b]".parse().unwrap(), Some("key")).unwrap();
@@ -187,7 +187,7 @@ fn a_resource_stands_as_before_wherever_it_is_declared() {
     let other = FILES.replace("workers = 2", "workers = 3");
     for (id, property, same_in_other) in [
         ("file[/sites/b]", None, false),
-        ("file[/sites/b]", Some("owner"), true),
+        ("file[/sites/b]", Some("key"), true),
         ("file[/sites/b]", Some("content"), false),
         ("base_site[b]", None, false),
         ("base_site[b]", Some("port"), true),

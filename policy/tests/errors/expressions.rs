@@ -41,7 +41,7 @@ first
 owner = "a\tb {{ zzz }}"
 [file."/d"]
 content = "{% for x in y %}"
-owner = "{{ secret('db') }}{{ query.backends }}"
+owner = "{{ secret(node.name) }}{{ query.backends }}"
 "##,
         r##"error: cookbooks/base/recipes/default.toml:2:15: cookbook `base` declares no attribute `wrokers`
   did you mean `workers`?
@@ -75,8 +75,8 @@ error: cookbooks/base/recipes/default.toml:18:9: unknown name `zzz`
   help: known here: facts, attr, node, each, name
 error: cookbooks/base/recipes/default.toml:20:26: unexpected end of input, expected end of block
   help: to write braces as they are, write `{{ '{{' }}`
-error: cookbooks/base/recipes/default.toml:21:13: the function `secret` is not available in this version
-  help: declare an attribute with `secret = true` and set it instead
+error: cookbooks/base/recipes/default.toml:21:13: `secret` takes the name of a secret, written out: `secret("db/password")`
+  help: to write braces as they are, write `{{ '{{' }}`
 "##,
     );
 }
@@ -150,7 +150,7 @@ vars = { a = 1 }
 content = "x"
 "##,
         r##"error: cookbooks/base/recipes/default.toml:8:23: the template would see `facts` of `vars` as something else
-  help: choose another name; these are taken: facts, attr, node, each, param, name, query
+  help: choose another name; these are taken: facts, attr, node, each, param, name, query, secret
 error: cookbooks/base/recipes/default.toml:8:34: a template cannot name `a-b`
   help: use letters, digits and _, a letter first
 error: cookbooks/base/recipes/default.toml:13:12: there is no cookbooks/base/templates/god.j2

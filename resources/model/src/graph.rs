@@ -6,7 +6,7 @@
 
 mod declaration;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -49,6 +49,10 @@ pub struct Graph<D = Declaration> {
     /// Templates and files, by [`template_key`] and [`file_key`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub blobs: BTreeMap<String, BlobRef>,
+    /// The names of the secrets that its expressions and templates use, or may use: `db/password`. Their values are in no
+    /// graph.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub secrets: BTreeSet<String>,
 }
 
 /// The key of a cookbook's template in [`Graph::blobs`].
@@ -303,8 +307,8 @@ impl Graph<&RawValue> {
             Ok(Recipe { name, cookbook, unordered, requires, resources })
         };
         let recipes = self.recipes.into_iter().map(recipe).collect::<std::result::Result<_, String>>()?;
-        let Self { format, policy, orphans, sources, cookbooks, levels, recipes: _, kinds, blobs } = self;
-        Ok(Graph { format, policy, orphans, sources, cookbooks, levels, recipes, kinds, blobs })
+        let Self { format, policy, orphans, sources, cookbooks, levels, recipes: _, kinds, blobs, secrets } = self;
+        Ok(Graph { format, policy, orphans, sources, cookbooks, levels, recipes, kinds, blobs, secrets })
     }
 }
 

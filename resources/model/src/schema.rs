@@ -57,6 +57,14 @@ pub struct PropertySchema {
     pub check: fn(&Value) -> Result<(), String>,
 }
 
+impl PropertySchema {
+    /// Whether its value may be secret: it becomes what a file holds, or something that nobody but its user sees. Any other
+    /// ends up where everybody on the machine can see it: among the arguments of a command, in a list of accounts.
+    pub fn takes_secrets(&self) -> bool {
+        self.sensitive || self.ty == TypeSchema::Content
+    }
+}
+
 /// What is known of a property before anything is evaluated.
 #[derive(Clone, Copy, Debug)]
 pub enum Known<'a> {

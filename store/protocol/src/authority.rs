@@ -7,6 +7,8 @@ use converge_model::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::secrets::JoinScope;
+
 /// What an operator may do. Each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -146,6 +148,12 @@ pub struct JoinTokenView {
     /// The node whose place who joins with it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// The tags that they get.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// What the secrets of its join string are made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<JoinScope>,
     /// Until when it is good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]

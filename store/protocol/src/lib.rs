@@ -13,6 +13,7 @@ pub mod node;
 pub mod policy;
 pub mod problem;
 pub mod report;
+pub mod secrets;
 
 pub use authority::{AuditEntry, Role, Scope};
 pub use node::{

@@ -31,6 +31,12 @@ pub const SERIAL: u64 = (1 << 53) - 1;
 pub const SERIAL_STEP: u64 = 1_000_000;
 /// Groups that a manifest may name.
 pub const GROUPS: usize = 100;
+/// Bytes of the document of a rule, as it was signed.
+pub const SECRETS_BYTES: usize = 2 << 20;
+/// Rules of a store.
+pub const RULES: usize = 500;
+/// Keys of one rule: for how many nodes and join strings it is.
+pub const RULE_KEYS: usize = 50_000;
 /// Digests in one question for missing blobs.
 pub const MISSING_DIGESTS: usize = 20_000;
 

@@ -6,6 +6,8 @@ use converge_model::{Digest, Outcome, Timestamp, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::secrets::JoinScope;
+
 /// `POST /v1/tokens`: a join token is wanted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JoinTokenRequest {
@@ -22,6 +24,12 @@ pub struct JoinTokenRequest {
     /// The node whose place who joins with it takes, without anybody's approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// The tags that they get. A node that is there already keeps its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// What the secrets of its join string are made from; nothing where they have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<JoinScope>,
 }
 
 /// The answer: the only time that the token is seen. The store keeps its hash.

@@ -8,6 +8,7 @@ mod nodes;
 mod publishing;
 mod replays;
 mod reporting;
+mod secrets;
 pub(crate) mod tokens;
 
 use std::fs::File;

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use converge_model::{Digest, Timestamp};
 use converge_protocol::authority::{JoinTokenView, OperatorToken, OperatorTokenRequest, OperatorTokenView};
-use converge_protocol::limits::check_name;
+use converge_protocol::limits::{self, check_name};
+use converge_protocol::secrets::JoinScope as SecretsScope;
 use converge_protocol::{JoinToken, JoinTokenRequest, Page, Role};
 
 use super::App;
@@ -122,10 +123,12 @@ impl App {
             policy: request.policy.clone(),
             group: request.group.clone(),
             replaces: request.replaces.clone(),
+            tags: check_join(request)?,
         };
         // Who takes one node's place, takes it once.
         let uses = if request.replaces.is_some() { Some(1) } else { request.uses };
-        let made = NewJoinToken { hash: hash_of(&token), scope, uses, expires, made_by: &by.who() };
+        let secrets = request.secrets.as_ref();
+        let made = NewJoinToken { hash: hash_of(&token), scope, secrets, uses, expires, made_by: &by.who() };
         self.database.add_join_token(&made, now)?;
         Ok(JoinToken { token, stores: self.addresses().to_vec(), expires })
     }
@@ -166,6 +169,23 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// The tags that a join token gives, sorted. What its secrets are made from says the same as the token.
+fn check_join(request: &JoinTokenRequest) -> StoreResult<Vec<String>> {
+    request.tags.iter().try_for_each(|tag| check_name("tag", tag)).map_err(StoreError::invalid)?;
+    if request.tags.len() > limits::TAGS {
+        return Err(StoreError::invalid(format!("a node may have {} tags", limits::TAGS)));
+    }
+    if let Some(SecretsScope { id, policy, group, tags }) = &request.secrets
+        && (id.len() > limits::NAME_BYTES || (policy, group, tags) != (&request.policy, &request.group, &request.tags))
+    {
+        return Err(StoreError::invalid("the secrets of the join string are for other nodes than the token"));
+    }
+    let mut tags = request.tags.clone();
+    tags.sort();
+    tags.dedup();
+    Ok(tags)
 }
 
 /// When something that is made now expires.

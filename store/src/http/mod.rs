@@ -12,6 +12,7 @@ mod problems;
 mod reports;
 mod requests;
 mod routes;
+mod secrets;
 mod tokens;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use converge_protocol::authority::{
     Approval, AuditFilter, JoinTokenView, KeyRotation, OperatorToken, OperatorTokenRequest, OperatorTokenView,
     WaitingMachine,
 };
+use converge_protocol::secrets::{MoreKeys, NodeSecrets, RecipientNotice, RuleChange, RuleView};
 use converge_protocol::{
     self as protocol, Assignment, AuditEntry, EnrollRequest, EnrollResponse, GroupAssignment, JoinTokenRequest,
     MissingBlobs, NewSignature, NodeChange, NodeFilter, NodePage, NodeView, Page, PolicyView, ReportFilter,
@@ -20,7 +21,7 @@ use super::body::BodyLimit;
 use super::document::Told;
 use super::nodes::{CheckInQuery, PageQuery};
 use super::policies::RevisionsQuery;
-use super::{audit, document, health, nodes, operators, policies, reports, tokens};
+use super::{audit, document, health, nodes, operators, policies, reports, secrets, tokens};
 use crate::app::App;
 
 /// What a report is.
@@ -87,6 +88,7 @@ pub(super) fn table() -> Vec<Route> {
         asks("/v1/reports/{run}", May(Viewer), get(reports::show)).says("One report.").gives_what(REPORT),
     ]);
     routes.extend(for_changes());
+    routes.extend(for_secrets());
     routes
 }
 
@@ -167,6 +169,33 @@ fn for_changes() -> Vec<Route> {
             .says("The audit log, newest first.")
             .asked::<AuditFilter>()
             .gives::<Page<AuditEntry>>(),
+    ]
+}
+
+/// The routes of secrets. All that goes over them of a value or a key is encrypted.
+fn for_secrets() -> Vec<Route> {
+    use Need::{NodeKey, Role as May};
+    use Role::{Author, Deployer, Viewer};
+    vec![
+        does(Method::PUT, "/v1/node/recipient", NodeKey, put(secrets::set_recipient))
+            .says("To whom to encrypt what is meant for the node.")
+            .takes::<RecipientNotice>(),
+        asks("/v1/node/secrets", NodeKey, get(secrets::of_node))
+            .says("The rules of secrets that mean the node, with their keys for it.")
+            .asked::<secrets::ReadQuery>()
+            .gives::<NodeSecrets>(),
+        asks("/v1/secrets", May(Viewer), get(secrets::list))
+            .says("Rules of secrets, by name, with the nodes that each means.")
+            .asked::<secrets::RulesQuery>()
+            .gives::<Vec<RuleView>>(),
+        does(Method::POST, "/v1/secrets/{rule}/keys", May(Deployer), post(secrets::add_keys))
+            .says("Adds keys of a rule: for nodes and join strings that came later.")
+            .takes::<MoreKeys>(),
+        does(Method::PUT, "/v1/secrets/{rule}", May(Author), put(secrets::set))
+            .says("Keeps what was signed of a rule. With another epoch, the keys until then go.")
+            .takes::<RuleChange>(),
+        does(Method::DELETE, "/v1/secrets/{rule}", May(Author), delete(secrets::forget))
+            .says("Forgets a rule, with its secrets."),
     ]
 }
 

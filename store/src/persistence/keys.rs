@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::audit::{Deed, add};
 use super::tokens::{page, use_join_token};
-use super::{Database, JoinScope, one_more_than};
+use super::{Database, JoinScope, one_more_than, to_json};
 use crate::error::{StoreError, StoreResult};
 
 /// Machines that may wait for one name.
@@ -90,7 +90,7 @@ impl Database {
                 db.prepare_cached("SELECT key, joined_with, policy, node_group FROM waiting WHERE name = ?1")?;
             type Found = (NodePublicKey, [u8; 32], JoinScope);
             let row = |row: &Row<'_>| {
-                let scope = JoinScope { policy: row.get(2)?, group: row.get(3)?, replaces: None };
+                let scope = JoinScope { policy: row.get(2)?, group: row.get(3)?, replaces: None, tags: Vec::new() };
                 Ok((NodePublicKey::from_bytes(row.get(0)?), row.get(1)?, scope))
             };
             let mut found: Vec<Found> = statement.query_map([name], row)?.collect::<rusqlite::Result<_>>()?;
@@ -191,10 +191,12 @@ fn incumbent(db: &Connection, name: &str) -> StoreResult<Option<Incumbent>> {
 }
 
 fn add_node(db: &Connection, machine: &Candidate<'_>, scope: &JoinScope, now: Timestamp) -> StoreResult<()> {
-    let sql = "INSERT INTO node (name, key, joined_with, policy, node_group, enrolled) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    let sql = "INSERT INTO node (name, key, joined_with, policy, node_group, enrolled, tags)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                ON CONFLICT (key) DO NOTHING";
     let (key, token) = (machine.key.as_bytes(), machine.join_token.as_bytes());
-    match db.execute(sql, params![machine.name, key, token, scope.policy, scope.group, now.0])? {
+    let tags = to_json(&scope.tags)?;
+    match db.execute(sql, params![machine.name, key, token, scope.policy, scope.group, now.0, tags])? {
         0 => Err(StoreError::conflict(
             "the key is that of another node; remove node.key from this machine, and enrol again",
         )),

@@ -15,6 +15,7 @@ mod retention;
 #[cfg(test)]
 mod samples;
 mod schema;
+mod secrets;
 pub(crate) mod snapshot;
 mod tokens;
 mod writer;

@@ -12,6 +12,8 @@ use crate::error::{StoreError, StoreResult};
 pub(crate) struct NewJoinToken<'a> {
     pub(crate) hash: Digest,
     pub(crate) scope: JoinScope,
+    /// What the secrets of its join string are made from.
+    pub(crate) secrets: Option<&'a converge_protocol::secrets::JoinScope>,
     pub(crate) uses: Option<u32>,
     pub(crate) expires: Option<Timestamp>,
     pub(crate) made_by: &'a str,
@@ -24,6 +26,8 @@ pub(crate) struct JoinScope {
     pub(crate) group: String,
     /// The node whose place they take.
     pub(crate) replaces: Option<String>,
+    /// The tags that they get, where they are new.
+    pub(crate) tags: Vec<String>,
 }
 
 /// An operator token that is being made.
@@ -41,6 +45,7 @@ pub(crate) fn id_of(hash: &Digest) -> String {
     hash.short()
 }
 
+const JOIN_COLUMNS: &str = "id, policy, node_group, uses_left, replaces, expires, created, made_by, tags, secrets";
 const OPERATOR_COLUMNS: &str = "name, role, scope, created, made_by, expires, revoked, hash";
 
 impl Database {
@@ -115,9 +120,11 @@ impl Database {
 
     /// Makes a join token.
     pub(crate) fn add_join_token(&self, token: &NewJoinToken<'_>, now: Timestamp) -> StoreResult<()> {
+        let (tags, secrets) = (to_json(&token.scope.tags)?, token.secrets.map(to_json).transpose()?);
         self.write("add join token", |db| {
             db.execute(
-                "INSERT INTO join_token VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO join_token (id, hash, policy, node_group, uses_left, replaces, expires, created, made_by, tags,
+                 secrets) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
                 params![
                     id_of(&token.hash),
                     token.hash.as_bytes(),
@@ -127,7 +134,9 @@ impl Database {
                     token.scope.replaces,
                     token.expires.map(|at| at.0),
                     now.0,
-                    token.made_by
+                    token.made_by,
+                    tags,
+                    secrets
                 ],
             )?;
             Ok(())
@@ -136,18 +145,17 @@ impl Database {
 
     /// A page of join tokens by identity, those after `after`.
     pub(crate) fn join_tokens(&self, after: &str, limit: usize) -> StoreResult<Page<JoinTokenView>> {
-        let sql = "SELECT id, policy, node_group, uses_left, replaces, expires, created, made_by FROM join_token
-                   WHERE id > ?1 ORDER BY id LIMIT ?2";
+        let sql = format!("SELECT {JOIN_COLUMNS} FROM join_token WHERE id > ?1 ORDER BY id LIMIT ?2");
         let items: Vec<JoinTokenView> = self.read_one("list join tokens", |db| {
-            db.prepare_cached(sql)?.query_map(params![after, one_more_than(limit)], join_view)?.collect()
+            db.prepare_cached(&sql)?.query_map(params![after, one_more_than(limit)], join_view)?.collect()
         })?;
         Ok(page(items, limit, |token| token.id.clone()))
     }
 
     /// One join token.
     pub(crate) fn join_token(&self, id: &str) -> StoreResult<Option<JoinTokenView>> {
-        let sql = "SELECT id, policy, node_group, uses_left, replaces, expires, created, made_by FROM join_token WHERE id = ?1";
-        self.read_one("show join token", |db| db.prepare_cached(sql)?.query_row([id], join_view).optional())
+        let sql = format!("SELECT {JOIN_COLUMNS} FROM join_token WHERE id = ?1");
+        self.read_one("show join token", |db| db.prepare_cached(&sql)?.query_row([id], join_view).optional())
     }
 
     /// Forgets a join token. Nodes that joined with it stay.
@@ -161,12 +169,17 @@ impl Database {
 
 /// Uses a join token once, within a transaction that goes on.
 pub(super) fn use_join_token(db: &Connection, hash: &Digest, now: Timestamp) -> StoreResult<JoinScope> {
-    let sql = "SELECT policy, node_group, replaces, uses_left, expires, hash FROM join_token WHERE id = ?1";
+    let sql = "SELECT policy, node_group, replaces, uses_left, expires, hash, tags FROM join_token WHERE id = ?1";
     type Found = (JoinScope, Option<i64>, Option<i64>, Digest);
     let found: Option<Found> = db
         .prepare_cached(sql)?
         .query_row([id_of(hash)], |row| {
-            let scope = JoinScope { policy: row.get(0)?, group: row.get(1)?, replaces: row.get(2)? };
+            let scope = JoinScope {
+                policy: row.get(0)?,
+                group: row.get(1)?,
+                replaces: row.get(2)?,
+                tags: json_column(row, 6)?,
+            };
             Ok((scope, row.get(3)?, row.get(4)?, digest_column(row, 5)?))
         })
         .optional()?;
@@ -211,6 +224,7 @@ fn operator_view(row: &Row<'_>) -> rusqlite::Result<OperatorTokenView> {
 
 fn join_view(row: &Row<'_>) -> rusqlite::Result<JoinTokenView> {
     let uses: Option<i64> = row.get(3)?;
+    let has_secrets = row.get_ref(9)? != rusqlite::types::ValueRef::Null;
     Ok(JoinTokenView {
         id: row.get(0)?,
         policy: row.get(1)?,
@@ -220,6 +234,8 @@ fn join_view(row: &Row<'_>) -> rusqlite::Result<JoinTokenView> {
         expires: row.get::<_, Option<i64>>(5)?.map(Timestamp),
         created: Timestamp(row.get(6)?),
         made_by: row.get(7)?,
+        tags: json_column(row, 8)?,
+        secrets: if has_secrets { Some(json_column(row, 9)?) } else { None },
     })
 }
 

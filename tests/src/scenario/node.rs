@@ -131,6 +131,7 @@ impl Node {
             facts: Arc::new(self.knowledge.facts.clone().into()),
             node: self.knowledge.identity.clone(),
             node_attributes: self.knowledge.attributes.clone(),
+            secrets: Default::default(),
         };
         let bound = bind(&compiled.graph, &input, &blobs, kinds)?;
         let warnings = compiled.warnings.into_iter().chain(bound.warnings).collect();

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use converge_model::Span;
 use converge_protocol::Role;
 
-use super::StoreAccess;
+use super::{KeeperArgs, StoreAccess};
 
 /// `converge token`
 #[derive(Debug, Args)]
@@ -62,6 +62,14 @@ pub(crate) struct JoinArgs {
     /// The node whose place the machine takes: it was rebuilt, and needs no approval. Good for one use.
     #[arg(long, value_name = "NODE", conflicts_with = "uses")]
     pub replace: Option<String>,
+
+    /// A tag that they get; may be repeated.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+
+    /// The operators' key to all secrets, without which those machines read none until they are let in by hand.
+    #[command(flatten)]
+    pub keeper: KeeperArgs,
 
     /// An address under which these machines reach the store; the likeliest first [default: those the store knows].
     #[arg(long = "address", value_name = "URL")]

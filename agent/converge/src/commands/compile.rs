@@ -53,6 +53,11 @@ impl Compilation {
         Ok(Self { graph: compiled.graph, places: compiled.blobs, repository })
     }
 
+    /// The policy repository that it was compiled from.
+    pub(crate) fn root(&self) -> &Path {
+        &self.repository.root
+    }
+
     /// Every blob of the graph, ascending by digest.
     pub(crate) fn blobs(&self) -> Outcome<Vec<BlobRef>> {
         self.places.keys().map(|digest| Ok(BlobRef { digest: *digest, size: self.bytes(digest)?.size()? })).collect()

@@ -164,6 +164,8 @@ impl Place {
             uses: Some(1),
             valid_seconds: Some(600),
             replaces: None,
+            tags: Vec::new(),
+            secrets: None,
         })?;
         let join = JoinString {
             stores: token.stores,
@@ -171,6 +173,7 @@ impl Place {
             token: token.token,
             signers: None,
             threshold: None,
+            secrets: None,
         };
         Ok(enroll::enroll(&config, &join, &facts::hostname()?, &mut |_| Ok(()))?.name)
     }

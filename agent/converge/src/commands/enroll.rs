@@ -16,7 +16,9 @@ use crate::client::{Credentials, StoreClient};
 use crate::config::{ConfigDir, NodeIdentity};
 use crate::console::{Console, error_text};
 use crate::failure::{Failure, Outcome};
-use crate::identity::NodeKeys;
+use crate::identity::{NodeKeys, Signer};
+use crate::secrets::{MachineIdentity, given};
+use crate::state::StateDir;
 use crate::state::highest::Highest;
 
 /// How often a machine that waits asks whether it was approved.
@@ -75,6 +77,9 @@ pub(crate) fn run(args: &EnrollArgs, common: &CommonArgs, console: Console) -> O
     if let Err(error) = config.signers() {
         console.note(error_text(&error));
     }
+    if let Err(error) = announce(&config, &common.state_dir) {
+        console.note(format_args!("{}\nthe first run that needs a secret does so", error_text(&error)));
+    }
     console.result(&enrolled, |node| {
         format!(
             "{} is a node of {}: policy {}, group {}\nconverge it with `converge --once`, or see first with `converge plan`",
@@ -120,6 +125,10 @@ pub(crate) fn enroll(
         config.write_signers(signers)?;
     }
     Highest::begin(config)?;
+    match &join.secrets {
+        Some(secrets) => given::keep_join(config, secrets)?,
+        None => durable::remove(&config.join_file())?,
+    }
     let store = client.base().to_owned();
     config.write_node(&NodeIdentity {
         store: store.clone(),
@@ -130,6 +139,15 @@ pub(crate) fn enroll(
         threshold: join.threshold,
     })?;
     Ok(Enrolled { name: called, policy, group, store, fingerprint: key.fingerprint() })
+}
+
+/// Tells the store to whom to encrypt what is meant for this machine, so that it need not ask for it first.
+fn announce(config: &ConfigDir, state: &Path) -> Result<()> {
+    let identity = config.node()?.ok_or_else(|| config.not_a_node())?;
+    let signer = Signer::new(&identity, config, &StateDir::open(state)?)?;
+    let client = StoreClient::new(&identity.store, identity.authority.into(), Credentials::Node(Box::new(signer)))?;
+    let own = MachineIdentity::read_or_make(config)?;
+    given::announce(&client, &identity.name, &own, given::read_join(config)?.as_ref())
 }
 
 /// Asks at one address after the other. The token goes to no one who does not show the authority of the join string.

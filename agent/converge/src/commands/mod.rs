@@ -18,6 +18,7 @@ pub(crate) mod report;
 pub(crate) mod revisions;
 pub(crate) mod rollback;
 pub(crate) mod schema;
+pub(crate) mod secret;
 pub(crate) mod sign;
 pub(crate) mod status;
 pub(crate) mod store;

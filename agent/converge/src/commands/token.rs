@@ -20,6 +20,7 @@ use crate::console::table::table;
 use crate::console::words::moment;
 use crate::failure::{Failure, Outcome};
 use crate::repository;
+use crate::secrets::Keeper;
 
 /// Whose revisions nodes run: the file of a policy repository that says so.
 const SIGNERS_FILE: &str = "allowed_signers";
@@ -55,13 +56,22 @@ pub(crate) fn run(args: &TokenArgs, console: Console) -> Outcome {
 /// Makes a join token, and prints the string that `converge enroll` takes.
 fn create(store: &StoreClient, args: &JoinArgs, console: Console) -> Outcome {
     let signers = signers(args)?;
+    let keeper = Keeper::read(&args.keeper)?;
+    let secrets = keeper.as_ref().map(|keeper| keeper.new_join(&args.policy, &args.group, &args.tags)).transpose()?;
     let token = store.join_token(&JoinTokenRequest {
         policy: args.policy.clone(),
         group: args.group.clone(),
         uses: args.uses,
         valid_seconds: Some(args.expires.duration().as_secs()),
         replaces: args.replace.clone(),
+        tags: args.tags.clone(),
+        secrets: secrets.as_ref().map(|join| join.scope.clone()),
     })?;
+    match (&keeper, &secrets) {
+        (Some(keeper), Some(join)) => drop(keeper.admit_join(store, &join.scope)?),
+        _ => console
+            .note("there is no keeper's key here: machines that join with it read no secrets until they are let in"),
+    }
     if let Some(expires) = token.expires {
         let (policy, group) = (&args.policy, &args.group);
         console.note(format_args!("good until {} UTC, for nodes of {policy} in group {group}", moment(expires)));
@@ -71,7 +81,7 @@ fn create(store: &StoreClient, args: &JoinArgs, console: Console) -> Outcome {
     }
     let threshold = signers.as_ref().map(|_| args.threshold);
     let stores = if args.addresses.is_empty() { token.stores } else { args.addresses.clone() };
-    let join = JoinString { stores, authority: store.trust().pin(), token: token.token, signers, threshold };
+    let join = JoinString { stores, authority: store.trust().pin(), token: token.token, signers, threshold, secrets };
     let join = Join { join: join.to_text()?, expires: token.expires };
     console.result(&join, |join| join.join.clone())
 }

@@ -50,7 +50,8 @@ pub(crate) fn run(args: &WhyArgs, common: &CommonArgs, console: Console) -> Outc
         None => None,
         Some(line) => {
             let (node, node_attributes) = (prepared.node.clone(), prepared.attributes.clone());
-            let input = BindInput { facts: Arc::clone(&facts), node, node_attributes };
+            let input =
+                BindInput { facts: Arc::clone(&facts), node, node_attributes, secrets: prepared.secrets.clone() };
             let line = why_line(&prepared.graph, &bound, &input, &blobs, kinds, &args.resource, line);
             Some(line.map_err(explain)?)
         }

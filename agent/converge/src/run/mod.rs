@@ -96,7 +96,7 @@ impl Agent {
         let code_of = |error: &Error| Failure::from(error.clone()).code();
         // Whatever a store answers, it is trouble with the store.
         let prepared = source
-            .prepare(Purpose::Run, &mut remarks)
+            .prepare(Purpose::Run, &self.config_dir, &mut remarks)
             .map_err(|error| (if store.is_some() { TROUBLE } else { code_of(&error) }, error));
         let is_refused = prepared.as_ref().is_ok_and(|prepared| prepared.is_refused);
         let outcome = prepared.and_then(|prepared| {
@@ -169,7 +169,7 @@ impl Agent {
     /// # Errors
     /// Where it is not to be had.
     pub(crate) fn prepare(&self, choice: PolicyChoice, remarks: &mut Vec<String>) -> Outcome<Prepared> {
-        Ok(self.source(choice)?.prepare(Purpose::Look, remarks)?)
+        Ok(self.source(choice)?.prepare(Purpose::Look, &self.config_dir, remarks)?)
     }
 
     /// What this machine is, as of now. For a store, which wants to know everything, looking begins at once: that takes as

@@ -156,6 +156,7 @@ pub(crate) fn bind_to_node(prepared: &Prepared, facts: &Arc<Facts>) -> Result<Bo
         facts: Arc::clone(facts),
         node: prepared.node.clone(),
         node_attributes: prepared.attributes.clone(),
+        secrets: prepared.secrets.clone(),
     };
     let blobs = PolicyBlobs(&*prepared.blobs);
     bind(&prepared.graph, &input, &blobs, converge_kinds::registry()).map_err(|found| {

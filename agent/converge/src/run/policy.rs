@@ -7,6 +7,7 @@ use std::sync::Arc;
 use converge_model::{BlobRef, Clock, Digest, Error, ErrorKind, Graph, Result, Value};
 use converge_policy::attribute::NodeAttributes;
 use converge_policy::bind::NodeIdentity as BoundNode;
+use converge_policy::expression::Secrets;
 use converge_protocol::node::AssignedRevision;
 use converge_protocol::{Assignment, Manifest};
 use converge_system::linux::{durable, facts};
@@ -24,6 +25,8 @@ use crate::console::Console;
 use crate::failure::{Failure, Outcome};
 use crate::identity::Signer;
 use crate::repository;
+use crate::secrets::given::GivenSecrets;
+use crate::secrets::{self, LocalSecrets};
 use crate::state::StateDir;
 use crate::state::assignment::{Remembered, facts_word};
 use crate::state::cache::BlobCache;
@@ -99,10 +102,10 @@ impl PolicySource {
     ///
     /// # Errors
     /// Where it is not to be had.
-    pub(crate) fn prepare(&self, purpose: Purpose, remarks: &mut Vec<String>) -> Result<Prepared> {
+    pub(crate) fn prepare(&self, purpose: Purpose, config: &ConfigDir, remarks: &mut Vec<String>) -> Result<Prepared> {
         match self {
             PolicySource::Store(store) => store.prepare(purpose, remarks),
-            PolicySource::Local(local) => Ok(local.prepare()),
+            PolicySource::Local(local) => Ok(local.prepare(config)),
         }
     }
 
@@ -125,6 +128,8 @@ pub(crate) struct Prepared {
     pub node: BoundNode,
     /// Node-settable attributes, as the store has them.
     pub attributes: NodeAttributes,
+    /// The secrets that the graph names.
+    pub secrets: Secrets,
     /// The revision, where it came from a store.
     pub revision: Option<u64>,
     /// The store, where it came from one.
@@ -142,12 +147,17 @@ pub(crate) struct LocalPolicy {
 struct Compiled {
     graph: Arc<Graph>,
     blobs: Arc<dyn BlobSource>,
+    /// The directory that has its secrets.
+    root: PathBuf,
 }
 
 impl LocalPolicy {
-    fn prepare(&self) -> Prepared {
+    fn prepare(&self, config: &ConfigDir) -> Prepared {
+        let graph = &self.source.graph;
+        let local = LocalSecrets::new(&self.source.root, config.clone());
         Prepared {
-            graph: self.source.graph.clone(),
+            secrets: secrets::of_graph(graph, || local.read(graph.secrets.iter())),
+            graph: graph.clone(),
             blobs: self.source.blobs.clone(),
             node: self.node.clone(),
             attributes: NodeAttributes::default(),
@@ -165,7 +175,8 @@ impl Compiled {
     }
 
     fn of(compilation: Compilation) -> Self {
-        Self { graph: Arc::new(compilation.graph.clone()), blobs: Arc::new(compilation) }
+        let root = compilation.root().to_owned();
+        Self { graph: Arc::new(compilation.graph.clone()), blobs: Arc::new(compilation), root }
     }
 
     /// Reads a compiled graph, with its blobs in the directory beside it.
@@ -174,12 +185,13 @@ impl Compiled {
             Failure::input("read", path.display(), "it is not there")
                 .with_hint(format!("name a policy file, or a {GRAPH_FILE} that `converge compile` wrote"))
         })?;
+        let root = path.parent().map(Path::to_owned).unwrap_or_default();
         let blobs = path.parent().map(|directory| directory.join("blobs"));
         let blobs: Arc<dyn BlobSource> = match blobs {
             Some(directory) => Arc::new(DirectoryBlobs(directory)),
             None => Arc::new(NoBlobs),
         };
-        Ok(Self { graph: Arc::new(Graph::from_bytes(&bytes)?), blobs })
+        Ok(Self { graph: Arc::new(Graph::from_bytes(&bytes)?), blobs, root })
     }
 }
 
@@ -264,19 +276,22 @@ impl StorePolicy {
                 (last.assignment, graph)
             }
         };
+        let node = BoundNode {
+            name: assignment.name.clone(),
+            policy: assignment.policy.clone(),
+            group: Some(assignment.group.clone()),
+            tags: assignment.tags.clone(),
+        };
+        let (secrets, is_unbelieved) = self.secrets(&graph, &node, &signers, purpose, remarks);
         Ok(Prepared {
-            node: BoundNode {
-                name: assignment.name.clone(),
-                policy: assignment.policy.clone(),
-                group: Some(assignment.group.clone()),
-                tags: assignment.tags.clone(),
-            },
+            node,
             revision: assignment.revision.as_ref().map(|revision| revision.serial),
             attributes: assignment.attributes,
+            secrets,
             graph: Arc::new(graph),
             blobs: Arc::new(self.cache.clone()),
             store: Some(Arc::clone(self)),
-            is_refused,
+            is_refused: is_refused || is_unbelieved,
         })
     }
 
@@ -288,6 +303,26 @@ impl StorePolicy {
     /// Remembers how the store answered: for the next run, and for whoever asks.
     pub(crate) fn note_contact(&self) {
         Contact::note(&self.state, &self.identity.store, &self.client.found());
+    }
+
+    /// The secrets that a graph names, and whether the store gave something in their place that is not believed.
+    fn secrets(
+        &self,
+        graph: &Graph,
+        node: &BoundNode,
+        signers: &AllowedSigners,
+        purpose: Purpose,
+        remarks: &mut Vec<String>,
+    ) -> (Secrets, bool) {
+        let (config, state) = (&self.config_dir, &self.state);
+        let mut is_refused = false;
+        let secrets = secrets::of_graph(graph, || {
+            let given = GivenSecrets { client: &self.client, config, state, signers, node };
+            let read = given.read(graph.secrets.iter(), purpose, remarks);
+            is_refused = read.is_refused;
+            read.values
+        });
+        (secrets, is_refused)
     }
 
     /// The graph of an earlier revision, which is only looked at.

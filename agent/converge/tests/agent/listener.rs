@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use converge_model::{BlobRef, Digest, Graph, Timestamp};
 use converge_protocol::policy::MANIFEST_FORMAT;
+use converge_protocol::secrets::NodeSecrets;
 use converge_protocol::{Manifest, SignedManifest};
 use converge_trust::node_key::NodeKey;
 use converge_trust::{SigningKey, revision};
@@ -69,6 +70,8 @@ pub(crate) struct Store {
     /// Oldest first.
     revisions: Vec<serde_json::Value>,
     reports: Vec<serde_json::Value>,
+    /// What it has of secrets; with nothing, it fails.
+    pub(crate) secrets: Option<NodeSecrets>,
 }
 
 /// The store.
@@ -358,6 +361,11 @@ impl Store {
                 }
             }
             ("PUT", "/v1/node/facts") => ok(b"{}".to_vec()),
+            ("PUT", "/v1/node/recipient") => ok(b"{}".to_vec()),
+            ("GET", path) if path.starts_with("/v1/node/secrets") => match &self.secrets {
+                Some(secrets) => ok(serde_json::to_vec(secrets).unwrap()),
+                None => ("503 Service Unavailable".to_owned(), String::new(), Vec::new()),
+            },
             ("GET", path) => match self.blobs.get(path.trim_start_matches("/v1/blobs/")) {
                 Some(bytes) => ok(bytes.clone()),
                 None => ("404 Not Found".to_owned(), String::new(), Vec::new()),

@@ -190,6 +190,7 @@ impl Walk<'_> {
             facts: Arc::clone(self.facts),
             node: self.prepared.node.clone(),
             node_attributes: self.prepared.attributes.clone(),
+            secrets: self.prepared.secrets.clone(),
         };
         let bound = bind(graph, &input, &OfAnyRevision(self.store), converge_kinds::registry()).ok()?;
         standing(graph, &bound, &self.why.resource, self.property)
