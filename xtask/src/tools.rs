@@ -24,9 +24,18 @@ pub(crate) fn provide(system: bool) -> bool {
     provided
 }
 
+/// Other people's programs that tests hold ours against, each with the Debian package that has it.
+const JUDGES: [(&str, &str); 1] = [("age", "age")];
+
+/// The tools that are missing, each with its package.
+fn missing() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let judges = JUDGES.into_iter().filter(|(tool, _)| !works(&[tool, "--version"]));
+    converge_testbed::missing_tools().chain(judges)
+}
+
 /// Installs the Debian packages of the tools that are missing.
 fn provide_packages() -> bool {
-    let packages: BTreeSet<&str> = converge_testbed::missing_tools().map(|(_, package)| package).collect();
+    let packages: BTreeSet<&str> = missing().map(|(_, package)| package).collect();
     if packages.is_empty() {
         println!("all tools are there");
         return true;
@@ -34,7 +43,7 @@ fn provide_packages() -> bool {
     if !install(&packages.into_iter().collect::<Vec<_>>()) {
         return false;
     }
-    let missing: Vec<&str> = converge_testbed::missing_tools().map(|(tool, _)| tool).collect();
+    let missing: Vec<&str> = missing().map(|(tool, _)| tool).collect();
     if !missing.is_empty() {
         println!("still missing: {}", missing.join(", "));
     }
