@@ -7,6 +7,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -21,6 +22,9 @@ use super::site::Host;
 const MEGABYTE: f64 = 1e6;
 /// What a daemon that does not grow may still hold more after many runs: a few pages that were not touched before.
 const GROWTH: f64 = 0.1;
+
+/// How long after a run the daemon is idle for sure.
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// The idle daemon: after its first run, and after many.
 pub(crate) fn daemon(host: &Host, quick: bool) -> Result<Vec<Row>> {
@@ -129,7 +133,9 @@ impl Daemon {
         kill(Pid::from_raw(id), signal).map_err(|error| Failure::of("signal", "the daemon", error))
     }
 
+    /// What it holds while it waits. It says that a run ended before it begins to.
     fn memory(&self) -> Result<Memory> {
+        std::thread::sleep(SETTLING);
         let path = format!("/proc/{}/smaps_rollup", self.process.id());
         let document = disk::read(Path::new(&path))?;
         Memory::of(&document).ok_or_else(|| Failure::of("read", path, "it names no Rss and Pss"))
