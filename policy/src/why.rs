@@ -271,23 +271,10 @@ fn cookbook(graph: &Graph, index: DeclarationIndex) -> Option<&converge_model::g
 
 /// Everything that is written of a resource but its content, with its line.
 fn written(declaration: &Declaration) -> Vec<(&str, &Dynamic, u32)> {
-    let common = [
-        ("for_each", &declaration.for_each),
-        ("when", &declaration.when),
-        ("only_if", &declaration.only_if),
-        ("not_if", &declaration.not_if),
-        ("timeout", &declaration.timeout),
-        ("retries", &declaration.retries),
-        ("ignore_failure", &declaration.ignore_failure),
-        ("sensitive", &declaration.sensitive),
-        ("audit", &declaration.audit),
-    ];
     let mut all = vec![("name", &declaration.name, declaration.at.line)];
     let own = declaration.properties.iter();
     all.extend(own.map(|(name, Property(dynamic, at))| (name.as_str(), dynamic, at.line)));
-    all.extend(
-        common.into_iter().filter_map(|(name, property)| property.as_ref().map(|found| (name, &found.0, found.1.line))),
-    );
+    all.extend(declaration.settings().map(|(name, Property(dynamic, at))| (name, dynamic, at.line)));
     for (name, properties) in [("requires", &declaration.requires), ("before", &declaration.before)] {
         all.extend(properties.iter().map(|Property(dynamic, at)| (name, dynamic, at.line)));
     }

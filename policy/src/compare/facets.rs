@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use converge_model::Dynamic;
 use converge_model::graph::{AttributeDeclaration, ContentSource, Declaration, Graph, Level, Property};
 use serde_json::json;
 
@@ -142,19 +141,7 @@ fn name(declaration: &Declaration) -> String {
 fn resource<'g>(declaration: &'g Declaration, search: &Search<'_>) -> Entry<'g> {
     let mut facets: BTreeMap<String, Facet<'g>> =
         declaration.properties.iter().map(|(name, property)| (name.clone(), property.into())).collect();
-    let common = [
-        ("for_each", &declaration.for_each),
-        ("when", &declaration.when),
-        ("only_if", &declaration.only_if),
-        ("not_if", &declaration.not_if),
-        ("timeout", &declaration.timeout),
-        ("retries", &declaration.retries),
-        ("ignore_failure", &declaration.ignore_failure),
-        ("sensitive", &declaration.sensitive),
-        ("audit", &declaration.audit),
-    ];
-    let common = common.into_iter().filter_map(|(name, property)| Some((name, property.as_deref()?)));
-    facets.extend(common.map(|(name, property)| (name.to_owned(), property.into())));
+    facets.extend(declaration.settings().map(|(name, property)| (name.to_owned(), property.into())));
     let words = |property: &Property| show(&property.0, false).unwrap_or_default();
     for (name, edges) in [("requires", &declaration.requires), ("before", &declaration.before)] {
         let edges: BTreeSet<String> = edges.iter().map(words).collect();
@@ -169,17 +156,13 @@ fn resource<'g>(declaration: &'g Declaration, search: &Search<'_>) -> Entry<'g> 
     }
     match declaration.content.as_deref() {
         Some(ContentSource::Template { path, vars, .. }) => {
-            facets.insert("template".to_owned(), path_of(path));
+            facets.insert("template".to_owned(), Facet::Written(path));
             facets.extend(vars.iter().map(|(name, var)| (format!("vars.{name}"), var.into())));
         }
-        Some(ContentSource::File { path, .. }) => drop(facets.insert("source".to_owned(), path_of(path))),
+        Some(ContentSource::File { path, .. }) => drop(facets.insert("source".to_owned(), Facet::Written(path))),
         None => {}
     }
     Entry { facets, hidden: search.of_declaration(declaration) }
-}
-
-fn path_of(path: &Dynamic) -> Facet<'_> {
-    Facet::Written(path)
 }
 
 fn said<'g>(facets: &mut BTreeMap<String, Facet<'g>>, name: &str, words: BTreeSet<String>) {

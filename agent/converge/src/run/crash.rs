@@ -43,7 +43,8 @@ impl Agent {
         self.report_what_was_cut_off(&journal, store.as_ref(), Some(crash), &mut remarks)?;
         // It reported itself before it ended; or it changed something, and the journal told of it. The journal stays: the
         // next run finds in it what is due, and what this agent made.
-        if kept.runs()?.last().copied().is_some_and(is_told) {
+        let newest = kept.runs()?.last().copied();
+        if newest.is_some_and(is_told) {
             return Ok(());
         }
         // What is known of it is that it was.
@@ -51,7 +52,7 @@ impl Agent {
             Some(store) => store.names(),
             None => (policy.node.clone().map_or_else(facts::hostname, Ok)?, name_of(policy)),
         };
-        let run = new_run(&MachineClock, kept.runs()?.last().copied())?;
+        let run = new_run(&MachineClock, newest)?;
         let report = Report {
             started: crash.began,
             millis: MachineClock.now().millis_since(crash.began),

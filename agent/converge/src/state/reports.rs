@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use converge_model::report::Conclusion;
 use converge_model::{Outcome, Report, Result, RunId, Timestamp};
 use converge_system::linux::durable::{self, Durability};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Loaded, StateDir, load, save};
@@ -69,16 +70,17 @@ impl LocalReports {
 
     /// What one report says of the run as a whole; nothing where there is none, or where it is damaged.
     pub(crate) fn gist(&self, run: RunId) -> Option<Gist> {
-        match load(&self.path(run)) {
-            Loaded::Whole(gist) => Some(gist),
-            Loaded::Absent | Loaded::Broken(_) => None,
-        }
+        self.load(run)
     }
 
     /// One report; nothing where there is none, or where it is damaged.
     pub(crate) fn read(&self, run: RunId) -> Option<Report> {
+        self.load(run)
+    }
+
+    fn load<T: DeserializeOwned>(&self, run: RunId) -> Option<T> {
         match load(&self.path(run)) {
-            Loaded::Whole(report) => Some(report),
+            Loaded::Whole(document) => Some(document),
             Loaded::Absent | Loaded::Broken(_) => None,
         }
     }

@@ -108,6 +108,22 @@ pub struct Notification {
 }
 
 impl Declaration {
+    /// What is written of the settings that any kind takes and that have one value, by their names.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, &Property)> {
+        let settings = [
+            ("for_each", &self.for_each),
+            ("when", &self.when),
+            ("only_if", &self.only_if),
+            ("not_if", &self.not_if),
+            ("timeout", &self.timeout),
+            ("retries", &self.retries),
+            ("ignore_failure", &self.ignore_failure),
+            ("sensitive", &self.sensitive),
+            ("audit", &self.audit),
+        ];
+        settings.into_iter().filter_map(|(name, property)| Some((name, property.as_deref()?)))
+    }
+
     /// Visits every place in it: two declarations that differ only in these say the same.
     pub fn each_spot(&mut self, mut visit: impl FnMut(&mut Spot)) {
         let scalars = [
