@@ -206,18 +206,18 @@ fn what_a_killed_run_left_is_swept_and_nothing_else() {
     }
     let machine = Machine::new();
     let left = ".converge-0123456789abcdef";
-    let foreign = ".converge-fedcba9876543210";
+    let given_away = ".converge-fedcba9876543210";
     let used = ".converge-00000000000000ff";
     let similar = ".converge-0123456789abcdeg";
-    for name in [left, foreign, used, similar, "file"] {
+    for name in [left, given_away, used, similar, "file"] {
         machine.put(name, "x");
     }
     std::os::unix::fs::symlink("x", machine.local(".converge-0123456789abcde0")).unwrap();
-    std::os::unix::fs::chown(machine.local(foreign), Some(STRANGER), None).unwrap();
+    std::os::unix::fs::chown(machine.local(given_away), Some(STRANGER), None).unwrap();
     let held = std::fs::File::open(machine.local(used)).unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     machine.files().write(&machine.path("file"), &bytes("y"), Attributes::default(), None).unwrap();
-    assert_eq!(machine.names(""), [used, similar, foreign, "file"]);
+    assert_eq!(machine.names(""), [used, similar, "file"]);
 }
 
 #[test]

@@ -102,7 +102,8 @@ impl LinuxFiles {
 
     fn is_left_behind(&self, directory: BorrowedFd<'_>, name: &std::ffi::OsStr) -> bool {
         let Ok(stat) = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) else { return false };
-        if stat.st_uid != self.euid {
+        // Root gives a file to its owner before putting it in its place, and may be killed between the two.
+        if stat.st_uid != self.euid && self.euid != 0 {
             return false;
         }
         match FileType::from_raw_mode(stat.st_mode) {
