@@ -29,6 +29,8 @@ mod tls;
 
 use std::process::ExitCode;
 
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -54,6 +56,10 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(BAD_INPUT) } else { ExitCode::SUCCESS };
         }
     };
+    if let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) {
+        let processors = (0..CpuSet::count()).filter(|processor| allowed.is_set(*processor) == Ok(true)).count();
+        converge_model::parallel::set_processors(processors);
+    }
     let console = Console::new(&cli.common);
     log(&cli);
     say_only_where_it_panicked();

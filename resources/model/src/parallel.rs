@@ -2,9 +2,12 @@
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Below so many small things, starting threads costs more than it gains.
 const SERIAL_BELOW: usize = 200;
@@ -55,33 +58,56 @@ fn spread<S, R: Send>(
     let range = |chunk: usize| chunk * size..count.min((chunk + 1) * size);
     let total = count.div_ceil(size);
     let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::from_iter(std::iter::repeat_with(|| None).take(total)));
     let worker = || {
         let mut state = state();
         let mut done = Vec::new();
         loop {
             let chunk = next.fetch_add(1, Ordering::Relaxed);
             if chunk >= total {
-                return done;
+                break;
             }
             done.push((chunk, work(&mut state, range(chunk))));
         }
+        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+        done.into_iter().for_each(|(chunk, result)| results[chunk] = Some(result));
     };
-    let mut results: Vec<Option<R>> = std::iter::repeat_with(|| None).take(total).collect();
-    thread::scope(|scope| {
-        let spawn = |_| thread::Builder::new().name("worker".to_owned()).spawn_scoped(scope, worker).ok();
-        let helpers: Vec<_> = (1..threads).filter_map(spawn).collect();
-        let own = worker();
-        let others = helpers.into_iter().filter_map(|helper| helper.join().ok()).flatten();
-        own.into_iter().chain(others).for_each(|(chunk, result)| results[chunk] = Some(result));
-    });
-    // What a thread that died had taken is done here.
+    match helpers() {
+        Some(helpers) => helpers.in_place_scope(|scope| {
+            for _ in 1..threads {
+                // What a helper that panics had taken is done below.
+                scope.spawn(|_| drop(catch_unwind(AssertUnwindSafe(worker))));
+            }
+            worker();
+        }),
+        None => worker(),
+    }
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     let result = |(chunk, result): (usize, Option<R>)| result.unwrap_or_else(|| work(&mut state(), range(chunk)));
     results.into_iter().enumerate().map(result).collect()
 }
 
-/// How many threads to start. Asked once: the answer is in files.
+/// The threads that help this one, for as long as the process lives: starting some for each piece of work costs more than
+/// many a piece. None where none can be had.
+fn helpers() -> Option<&'static ThreadPool> {
+    static HELPERS: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    let start = || {
+        let count = processors().saturating_sub(1).max(1);
+        ThreadPoolBuilder::new().num_threads(count).thread_name(|_| "worker".to_owned()).build().ok()
+    };
+    HELPERS.get_or_init(start).as_ref()
+}
+
+static PROCESSORS: OnceLock<usize> = OnceLock::new();
+
+/// Says how many processors this process may use, which saves finding it out: the standard library looks through control
+/// groups and all mounts for it. Counts if it is said before anything is spread.
+pub fn set_processors(count: usize) {
+    let _ = PROCESSORS.set(count.clamp(1, MOST_THREADS));
+}
+
+/// How many threads work at once. Asked once: the answer is in files.
 fn processors() -> usize {
-    static PROCESSORS: OnceLock<usize> = OnceLock::new();
     *PROCESSORS.get_or_init(|| thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MOST_THREADS))
 }
 

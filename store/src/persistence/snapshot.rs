@@ -69,12 +69,12 @@ pub(crate) fn holdings(path: &Path) -> Result<Holdings> {
     let trouble = |cause: String| Error::new(ErrorKind::Failed, "look into", path.display(), cause);
     let looked = || -> rusqlite::Result<(String, Holdings)> {
         let sound: String = db.pragma_query_value(None, "quick_check", |row| row.get(0))?;
-        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
-        let policies =
-            db.prepare("SELECT policy, max(serial) FROM revision GROUP BY policy")?.query_map([], row)?.collect();
+        let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+        let mut policies = db.prepare("SELECT policy, max(serial) FROM revision GROUP BY policy")?;
+        let policies = policies.query_map([], row)?.collect::<rusqlite::Result<_>>()?;
         let nodes: i64 = db.query_row("SELECT count(*) FROM node", [], |row| row.get(0))?;
         let blobs = needed(&db)?.into_iter().map(|(digest, size)| BlobRef { digest, size }).collect();
-        Ok((sound, Holdings { blobs, policies: rusqlite::Result::from(policies)?, nodes: nodes.unsigned_abs() }))
+        Ok((sound, Holdings { blobs, policies, nodes: nodes.unsigned_abs() }))
     };
     let (sound, holdings) = looked().map_err(|error| trouble(error.to_string()))?;
     if sound == "ok" { Ok(holdings) } else { Err(trouble(format!("it is damaged: {sound}"))) }

@@ -14,7 +14,11 @@ struct Room {
 const MECHANISM: &[&str] = &["tokio", "nix", "rustix", "reqwest", "zbus", "axum", "rusqlite", "rayon", "tracing"];
 
 const ROOMS: &[Room] = &[
-    Room { folder: "resources/model", uses: &[], never: MECHANISM },
+    Room {
+        folder: "resources/model",
+        uses: &[],
+        never: &["tokio", "nix", "rustix", "reqwest", "zbus", "axum", "rusqlite", "tracing"],
+    },
     Room { folder: "resources/kinds", uses: &["model"], never: MECHANISM },
     Room { folder: "resources/system", uses: &["model"], never: &["reqwest", "axum", "rusqlite", "minijinja"] },
     Room { folder: "policy", uses: &["model"], never: MECHANISM },
