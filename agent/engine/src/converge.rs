@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use converge_model::report::Mode;
 use converge_model::resource::Observed;
-use converge_model::{AnyResource, Changes, Error, ErrorKind, Event, Outcome, Result, parallel};
+use converge_model::{AnyResource, Changes, Error, ErrorKind, Event, Outcome, Result};
 
 use crate::caught::caught;
-use crate::guard::{decidable, decide_for};
+use crate::guard::decide_for;
 use crate::journal::Entry;
 use crate::notification::Announced;
 use crate::redact::{Redacted, own};
@@ -121,21 +121,6 @@ impl<'a> Run<'a> {
             Seen::Failed(error) => Err(self.undecided(position, *error)),
             Seen::UpToDate | Seen::Nothing => Err(Box::new(Ending::new(Outcome::UpToDate))),
         }
-    }
-
-    /// Decides guards before the first turn, several at a time, where that is the same. In a plan it is not: what is taken
-    /// for granted must be told of the resource it was taken for.
-    pub(crate) fn decide_ahead(&mut self) {
-        if self.request.mode != Mode::Apply || self.stop.asked().is_some() {
-            return;
-        }
-        let positions = decidable(self.items, &self.sightings);
-        let (items, sensitive, system, stop) = (self.items, self.sensitive, self.request.system, &self.stop);
-        let decided = parallel::map_slow(positions.len(), |number| {
-            let declared = items[positions[number]].declared;
-            decide_for(declared, sensitive.redactor(declared), system, stop)
-        });
-        self.decided = positions.into_iter().zip(decided).collect();
     }
 
     /// Why the guards skip the resource, if they do.

@@ -1,15 +1,16 @@
-//! Guards, decided on the machine when the turn of their resource comes.
+//! Guards, decided on the machine when the turn of their resource comes, or before the first turn where that is the same.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use converge_model::system::commands::{CommandSpec, Exit, Purpose};
-use converge_model::{CatalogResource, Condition, Error, ErrorKind, Guard, Result, System};
+use converge_model::{CatalogResource, Condition, Error, ErrorKind, Guard, Result, System, parallel};
 
 use crate::caught::caught;
 use crate::item::Item;
-use crate::redact::Redactor;
+use crate::redact::{Redactor, SensitiveProperties};
 use crate::stop::Stop;
-use crate::sweep::{Seen, Sighting};
+use crate::sweep::{Seen, Sighting, is_answered_late};
 use crate::words::{last_line, shorten};
 
 /// How long a guard's command may take where the resource says nothing.
@@ -18,23 +19,48 @@ const GUARD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The exit codes with which a shell says that it found no command, or could not execute what it found.
 const NOT_EXECUTED: [i32; 2] = [126, 127];
 
-/// The positions of the resources whose guards may be decided before the first turn: all with commands for guards, where
-/// nothing is to be changed but behind a guard. Then none of these commands sees anything else than it would in its turn,
-/// or is in the way of a change, unless a guard says yes to one; what was decided counts only until then.
-pub(crate) fn decidable(items: &[Item<'_>], sightings: &[Sighting]) -> Vec<usize> {
-    let is_settled = |(item, sighting): (&Item<'_>, &Sighting)| match sighting.seen {
-        Seen::UpToDate => true,
-        Seen::Differs(_) => !item.declared.guards.is_empty(),
-        Seen::Nothing => item.converger().is_none(),
-        Seen::Failed(_) => false,
-    };
+/// What guards said before the first turn, by the position of their resource.
+pub(crate) type Decided = HashMap<usize, Result<Option<String>>>;
+
+/// Decides all guards that are commands, several at a time, while the service manager is still to answer. They see what they
+/// would see in their turn, and are in the way of no change, where nothing is to be changed but behind a guard: else nothing
+/// is decided ahead. What was decided counts if [`are_settled`] holds once all has answered, and until the first change.
+pub(crate) fn decide_ahead(
+    items: &[Item<'_>],
+    sightings: &[Sighting],
+    sensitive: &SensitiveProperties,
+    system: &dyn System,
+    stop: &Stop<'_>,
+) -> Decided {
+    let is_settled = |(item, sighting)| is_answered_late(item) || is_settled(item, sighting);
     let runs_commands = |position: &usize| {
         let is_command =
             |guard: &Guard| matches!(guard, Guard::OnlyIf(Condition::Command(_)) | Guard::NotIf(Condition::Command(_)));
         items[*position].converger().is_some() && items[*position].declared.guards.iter().any(is_command)
     };
-    let found: Vec<usize> = (0..items.len()).filter(runs_commands).collect();
-    if found.len() > 1 && items.iter().zip(sightings).all(is_settled) { found } else { Vec::new() }
+    let positions: Vec<usize> = (0..items.len()).filter(runs_commands).collect();
+    if positions.len() < 2 || stop.asked().is_some() || !items.iter().zip(sightings).all(is_settled) {
+        return Decided::new();
+    }
+    let decided = parallel::map_slow(positions.len(), |number| {
+        let declared = items[positions[number]].declared;
+        decide_for(declared, sensitive.redactor(declared), system, stop)
+    });
+    positions.into_iter().zip(decided).collect()
+}
+
+/// Whether nothing is to be changed, but where a guard may forbid it.
+pub(crate) fn are_settled(items: &[Item<'_>], sightings: &[Sighting]) -> bool {
+    items.iter().zip(sightings).all(|(item, sighting)| is_settled(item, sighting))
+}
+
+fn is_settled(item: &Item<'_>, sighting: &Sighting) -> bool {
+    match sighting.seen {
+        Seen::UpToDate => true,
+        Seen::Differs(_) => !item.declared.guards.is_empty(),
+        Seen::Nothing => item.converger().is_none(),
+        Seen::Failed(_) => false,
+    }
 }
 
 /// Decides the guards of a resource: nothing where all agree; else why it is skipped.

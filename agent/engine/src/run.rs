@@ -1,12 +1,11 @@
 //! One run: build, order, look, converge each in turn, notify, report.
 
-use std::collections::HashMap;
-
 use converge_model::report::{Mode, ReportedError};
 use converge_model::{CatalogResource, Change, Changes, Error, Key, Outcome, ResourceReport, Result};
 
 use crate::diary::Diary;
 use crate::doubt::Doubts;
+use crate::guard::{Decided, are_settled, decide_ahead};
 use crate::item::{Item, build_all, build_orphans};
 use crate::journal::Entry;
 use crate::keys::ChangedKeys;
@@ -40,17 +39,26 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
     if let Some(error) = unread {
         record.fail(&error);
     }
-    let sightings = sweep(&items, request.system, request.clock, &stop);
+    let sensitive = SensitiveProperties::of(request.kinds);
+    let mut decided = Decided::new();
+    let sightings = sweep(&items, request.system, request.clock, &stop, |sightings| {
+        // In a plan it is not the same: what is taken for granted must be told of the resource it was taken for.
+        if request.mode == Mode::Apply {
+            decided = decide_ahead(&items, sightings, &sensitive, request.system, &stop);
+        }
+    });
+    if !are_settled(&items, &sightings) {
+        decided.clear();
+    }
     for assumption in request.system.take_assumptions() {
         record.remark(format!("the plan takes for granted: {assumption}"));
     }
-    let sensitive = SensitiveProperties::of(request.kinds);
     let mut run = Run {
         request,
         sensitive: &sensitive,
         stop,
         sightings,
-        decided: HashMap::new(),
+        decided,
         changed: ChangedKeys::default(),
         doubts: Doubts::default(),
         blocked: Blocked::new(&order, items.len()),
@@ -66,7 +74,6 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
         items: &items,
     };
     run.inherit(recovery.due);
-    run.decide_ahead();
     run.converge_all(order.sequence.iter().copied().chain(request.catalog.resources.len()..items.len()).collect());
     for (position, (id, reason)) in staying.into_iter().enumerate() {
         let report = ResourceReport { reason: Some(reason), ..ended(id, Outcome::Skipped) };
@@ -85,7 +92,7 @@ pub(crate) struct Run<'a> {
     pub(crate) items: &'a [Item<'a>],
     pub(crate) sightings: Vec<Sighting>,
     /// What guards said before the first turn. It counts as long as nothing was changed.
-    pub(crate) decided: HashMap<usize, Result<Option<String>>>,
+    pub(crate) decided: Decided,
     pub(crate) changed: ChangedKeys<'a>,
     /// What a plan is not sure of.
     pub(crate) doubts: Doubts<'a>,

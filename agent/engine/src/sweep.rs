@@ -59,8 +59,14 @@ pub(crate) fn observe(id: &ResourceId, resource: &dyn AnyResource, system: &dyn 
 }
 
 /// Looks at all of them but those that will be looked at again anyway. Where the run is stopped meanwhile, the rest is not
-/// looked at.
-pub(crate) fn sweep(items: &[Item<'_>], system: &dyn System, clock: &dyn Clock, stop: &Stop<'_>) -> Vec<Sighting> {
+/// looked at. What another process has to answer for comes last; before it, `meanwhile` is called with all other sightings.
+pub(crate) fn sweep(
+    items: &[Item<'_>],
+    system: &dyn System,
+    clock: &dyn Clock,
+    stop: &Stop<'_>,
+    meanwhile: impl FnOnce(&[Sighting]),
+) -> Vec<Sighting> {
     system.prepare(&questions(items));
     let coming = Coming::default();
     let look = |position: usize| {
@@ -77,16 +83,20 @@ pub(crate) fn sweep(items: &[Item<'_>], system: &dyn System, clock: &dyn Clock, 
         }
         Sighting { micros: u32::try_from(micros).unwrap_or(u32::MAX), ..sighting }
     };
-    // What is known of services comes from another process, which answers while all else is looked at.
-    let is_last = |position: &usize| matches!(items[*position].footprint.gives[..], [Key::Unit(_)]);
-    let mut sightings = parallel::map(items.len(), |position| match is_last(&position) {
+    let mut sightings = parallel::map(items.len(), |position| match is_answered_late(&items[position]) {
         true => Sighting::NONE,
         false => look(position),
     });
-    for position in (0..items.len()).filter(is_last) {
+    meanwhile(&sightings);
+    for position in (0..items.len()).filter(|position| is_answered_late(&items[*position])) {
         sightings[position] = look(position);
     }
     sightings
+}
+
+/// Whether another process, the service manager, has to answer for it: it does while all else is looked at.
+pub(crate) fn is_answered_late(item: &Item<'_>) -> bool {
+    matches!(item.footprint.gives[..], [Key::Unit(_)])
 }
 
 /// The paths that are about to be changed, as far as is known by now. What needs one of them is looked at in its turn:
