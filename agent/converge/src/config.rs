@@ -26,6 +26,8 @@ pub(crate) struct AgentConfig {
     pub interval: Span,
     /// After how long a run begins no more resources, and ends with a whole report.
     pub deadline: Option<Span>,
+    /// How long after it was read a file is read again although its inode says that nobody wrote to it. Zero: at every run.
+    pub reread_files: Span,
     /// How many bytes of reports are kept for a store that cannot be reached.
     pub spool_bytes: u64,
     /// How many reports are kept for it.
@@ -43,6 +45,7 @@ impl Default for AgentConfig {
         Self {
             interval: Span::seconds(30 * 60),
             deadline: None,
+            reread_files: Span::seconds(24 * 60 * 60),
             spool_bytes: 64 << 20,
             spool_reports: 10_000,
             keep_reports: 50,

@@ -18,7 +18,7 @@ use converge_system::linux::{LinuxSystem, Options};
 
 /// This machine; nothing where it has no apt.
 fn machine() -> Option<LinuxSystem> {
-    let options = Options { root: "/".into(), blobs: Arc::new(NoBlobs), cancel: Cancel::new() };
+    let options = Options { root: "/".into(), blobs: Arc::new(NoBlobs), cancel: Cancel::new(), stat_cache: None };
     let system = LinuxSystem::new(options).unwrap();
     if system.packages().provider() != Some("apt") {
         eprintln!("DID NOT RUN: this machine has no apt");
@@ -89,7 +89,8 @@ fn candidates_are_those_of_apt() {
 #[test]
 fn a_tree_without_apt_says_so() {
     let root = tempfile::tempdir().unwrap();
-    let options = Options { root: root.path().to_owned(), blobs: Arc::new(NoBlobs), cancel: Cancel::new() };
+    let options =
+        Options { root: root.path().to_owned(), blobs: Arc::new(NoBlobs), cancel: Cancel::new(), stat_cache: None };
     let system = LinuxSystem::new(options).unwrap();
     assert_eq!((system.packages().provider(), system.services().provider()), (None, None));
     for error in [

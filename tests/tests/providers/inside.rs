@@ -87,7 +87,7 @@ pub(crate) fn assert_says(answer: &str, parts: &[&str]) {
 #[ignore = "does nothing but inside a machine, where the other tests start it"]
 fn calls_are_made() {
     let Ok(calls) = std::env::var(CALLS) else { return };
-    let options = Options { root: "/".into(), blobs: Arc::new(NoBlobs), cancel: Cancel::new() };
+    let options = Options { root: "/".into(), blobs: Arc::new(NoBlobs), cancel: Cancel::new(), stat_cache: None };
     let system = LinuxSystem::new(options).expect("the machine opens");
     for call in calls.lines() {
         let words: Vec<&str> = call.split(' ').collect();

@@ -1,4 +1,4 @@
-//! Benches of many files: `noop-N`, `first-N` and `templates`; and `start`, which is what is left without any.
+//! Benches of many files: `noop-N`, `reading`, `first-N` and `templates`; and `start`, which is what is left without any.
 
 use std::fmt::Write as _;
 use std::num::NonZero;
@@ -80,10 +80,22 @@ impl Tree {
 
     /// `noop-N`: everything is as declared.
     pub(crate) fn noop(&self, host: &Host, quick: bool) -> Result<Row> {
+        self.unchanged(host, quick, &format!("noop-{}", self.files), "a run that changes nothing")
+    }
+
+    /// `reading`: the same by an agent that trusts no inode.
+    pub(crate) fn reading(&self, host: &Host, quick: bool) -> Result<Row> {
+        self.agent.configure("reread_files = \"0s\"\n")?;
+        let row = self.unchanged(host, quick, "reading", "a run that changes nothing, and reads every file");
+        self.agent.configure("")?;
+        row
+    }
+
+    fn unchanged(&self, host: &Host, quick: bool, name: &str, what: &str) -> Result<Row> {
         self.agent.settle(host, self.resources)?;
-        let subject = Side::repeated("a run that changes nothing", self.agent.once());
+        let subject = Side::repeated(what, self.agent.once());
         let floor = Side::repeated("opens, reads and compares the same files", self.compared(host));
-        duel(host, &format!("noop-{}", self.files), &subject, &floor, self.rounds(quick))
+        duel(host, name, &subject, &floor, self.rounds(quick))
     }
 
     /// `first-N`: nothing is there.

@@ -89,6 +89,7 @@ impl Selection {
 enum Bench {
     Start,
     Noop(usize),
+    Reading,
     First(usize),
     Templates,
     DistinctTemplates,
@@ -100,11 +101,12 @@ enum Bench {
 
 impl Bench {
     /// In the order of running.
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::Start,
         Self::Noop(100),
         Self::First(100),
         Self::Noop(1_000),
+        Self::Reading,
         Self::First(1_000),
         Self::Noop(10_000),
         Self::First(10_000),
@@ -122,6 +124,7 @@ impl Bench {
         match self {
             Self::Start => "start".to_owned(),
             Self::Noop(files) => format!("noop-{files}"),
+            Self::Reading => "reading".to_owned(),
             Self::First(files) => format!("first-{files}"),
             Self::Templates => "templates".to_owned(),
             Self::DistinctTemplates => "templates-distinct".to_owned(),
@@ -136,6 +139,7 @@ impl Bench {
         match self {
             Self::Start => "a run of an empty policy".to_owned(),
             Self::Noop(files) => format!("a run of {files} files of 1 KB that are all as declared"),
+            Self::Reading => "the same of 1,000 files, each of which is read".to_owned(),
             Self::First(files) => format!("a run that makes {files} files of 1 KB"),
             Self::Templates => "a run of 1,000 rendered files of 20 templates that are all as declared".to_owned(),
             Self::DistinctTemplates => "the same of 1,000 templates, each used once".to_owned(),
@@ -165,6 +169,7 @@ impl Workbench {
         let row = match bench {
             Bench::Start => files::start(host, quick)?.within_milliseconds(2.0),
             Bench::Noop(1_000) => self.trees.tree(host, 1_000)?.noop(host, quick)?.within_ratio(1.5),
+            Bench::Reading => self.trees.tree(host, 1_000)?.reading(host, quick)?,
             Bench::First(1_000) => self.trees.tree(host, 1_000)?.first(host, quick)?.within_ratio(2.0),
             Bench::Noop(files) => self.trees.tree(host, files)?.noop(host, quick)?,
             Bench::First(files) => self.trees.tree(host, files)?.first(host, quick)?,
@@ -336,8 +341,8 @@ mod tests {
             Bench::ALL.into_iter().filter(|bench| selection.has(*bench)).count()
         };
         for (names, quick, selected) in [
-            (&[][..], false, 15),
-            (&[], true, 13),
+            (&[][..], false, 16),
+            (&[], true, 14),
             (&["noop"], false, 4),
             (&["noop-100"], false, 1),
             (&["noop-100000"], true, 1),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -86,6 +87,9 @@ impl Repository {
     }
 }
 
+/// For how long after it was written a file is read at every run; a little longer.
+const FRESH: Duration = Duration::from_secs(3);
+
 /// An agent with a compiled policy and directories of its own, on any machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Agent {
@@ -120,10 +124,17 @@ impl Agent {
         self.with(&["--once"])
     }
 
+    /// Sets what `agent.toml` says.
+    pub(crate) fn configure(&self, settings: &str) -> Result<()> {
+        disk::write(&self.config.join("agent.toml"), settings)
+    }
+
     /// Converges, and then demands a run that finds everything up to date: a bench of a run that does nothing must not
     /// measure one that fails, or that has nothing to look at.
     pub(crate) fn settle(&self, site: &dyn Site, resources: usize) -> Result<()> {
         self.counts(site)?;
+        // What was written just now is read again, whatever is remembered of it.
+        std::thread::sleep(FRESH);
         let counts = self.counts(site)?;
         self.demand(&counts, "up_to_date", resources)
     }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use converge_model::report::{Conclusion, Mode, ReportedError};
 use converge_model::{Cancel, Clock, Error, Facts, Report};
-use converge_system::linux::facts;
 use converge_system::linux::lock::RunLock;
+use converge_system::linux::{StatCacheOptions, facts};
 
 use crate::cli::CommonArgs;
 use crate::clock::{MachineClock, new_run};
@@ -193,6 +193,10 @@ impl Agent {
                 None => Err(self.config_dir.not_a_node().into()),
             },
         }
+    }
+
+    fn stat_cache(&self) -> StatCacheOptions {
+        StatCacheOptions { path: self.state.path("stat-cache"), trusted_for: self.config.reread_files.duration() }
     }
 
     fn ledger(&self) -> crate::state::ledger::FileLedger {

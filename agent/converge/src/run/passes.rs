@@ -52,6 +52,7 @@ impl Pass<'_> {
             root: "/".into(),
             blobs: Arc::clone(&prepared.blobs),
             cancel: self.agent.cancel.clone(),
+            stat_cache: Some(self.agent.stat_cache()),
         })?;
         let overlay;
         let system: &dyn System = match self.mode {
@@ -97,6 +98,11 @@ impl Pass<'_> {
             whole.ok_or_else(|| Error::new(ErrorKind::Failed, "run", "the engine", "no pass ended"))?;
         report.millis = MachineClock.monotonic_micros().saturating_sub(started) / 1_000;
         self.tell_facts(prepared, &facts, &mut report);
+        if self.mode == Mode::Apply
+            && let Err(error) = machine.save_stat_cache()
+        {
+            report.remarks.push(error.to_string());
+        }
         report.remarks.append(&mut facts.take_remarks());
         Ok((report, ledger))
     }

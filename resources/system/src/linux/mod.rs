@@ -39,6 +39,8 @@ use crate::blobs::BlobSource;
 use accounts::{Database, LinuxAccounts};
 use commands::LinuxCommands;
 use epoch::Epoch;
+pub use files::StatCacheOptions;
+
 use files::LinuxFiles;
 use packages::LinuxPackages;
 use services::LinuxServices;
@@ -52,6 +54,8 @@ pub struct Options {
     pub blobs: Arc<dyn BlobSource>,
     /// Ends what takes long.
     pub cancel: Cancel,
+    /// Where it is remembered what files held; nowhere: every file is read each time.
+    pub stat_cache: Option<StatCacheOptions>,
 }
 
 /// The machine that this process runs on.
@@ -70,12 +74,12 @@ impl LinuxSystem {
     /// # Errors
     /// Where the root directory cannot be opened.
     pub fn new(options: Options) -> Result<Self> {
-        let Options { root, blobs, cancel } = options;
+        let Options { root, blobs, cancel, stat_cache } = options;
         let epoch = Epoch::default();
         let database = Arc::new(Database::new(&root, epoch.clone(), cancel.clone()));
         let commands = Arc::new(LinuxCommands::new(Arc::clone(&database), root.clone(), epoch.clone(), cancel.clone()));
         Ok(Self {
-            files: LinuxFiles::new(&root, blobs, Arc::clone(&database), cancel.clone())?,
+            files: LinuxFiles::new(&root, blobs, Arc::clone(&database), cancel.clone(), stat_cache)?,
             packages: LinuxPackages::new(&root, Arc::clone(&commands) as Arc<dyn Commands>, cancel.clone()),
             services: LinuxServices::new(
                 &root,
@@ -87,6 +91,14 @@ impl LinuxSystem {
             commands,
             epoch,
         })
+    }
+
+    /// Keeps for later runs what files were seen to hold, where [`Options::stat_cache`] says so.
+    ///
+    /// # Errors
+    /// Where it cannot be written. Nothing is lost but time.
+    pub fn save_stat_cache(&self) -> Result<()> {
+        self.files.save_stat_cache()
     }
 
     /// Forgets what is remembered of accounts, because something else than this system may have changed them.

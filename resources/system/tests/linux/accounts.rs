@@ -229,7 +229,7 @@ fn a_lock_of_another_tool_is_waited_for() {
 
     let cancel = Cancel::new();
     cancel.after_current();
-    let options = Options { root: "/".into(), blobs: Arc::new(NoBlobs), cancel };
+    let options = Options { root: "/".into(), blobs: Arc::new(NoBlobs), cancel, stat_cache: None };
     std::fs::write("/etc/passwd.lock", format!("{}\0", std::process::id())).unwrap();
     let error = LinuxSystem::new(options).unwrap().accounts().remove_user("cvl", false).unwrap_err();
     assert!(

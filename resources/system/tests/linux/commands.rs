@@ -129,7 +129,7 @@ fn what_a_command_leaves_behind_in_its_group_is_ended() {
 #[test]
 fn a_run_that_is_stopped_ends_its_command() {
     let cancel = Cancel::new();
-    let options = Options { root: "/".into(), blobs: Arc::new(NoBlobs), cancel: cancel.clone() };
+    let options = Options { root: "/".into(), blobs: Arc::new(NoBlobs), cancel: cancel.clone(), stat_cache: None };
     let system = LinuxSystem::new(options).unwrap();
     let begun = Instant::now();
     std::thread::scope(|scope| {

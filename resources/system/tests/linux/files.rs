@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use converge_model::error::{Error, ErrorKind};
 use converge_model::system::files::{Attributes, FileType};
 use converge_model::{AbsPath, BlobRef, Content, System as _};
+use converge_system::linux::StatCacheOptions;
 use rustix::fs::XattrFlags;
 
-use crate::machine::{Machine, STRANGER, bytes, is_root};
+use crate::machine::{Machine, STRANGER, bytes, is_root, remembering};
 
 #[test]
 fn a_file_is_written_probed_and_read() {
@@ -200,4 +202,34 @@ fn a_tree_mounted_elsewhere_is_converged_within_itself() {
     }
     assert_eq!(machine.names("etc"), ["escape", "one", "two"]);
     assert_eq!(system.files().resolve(&"/alias/one".parse().unwrap()).unwrap().to_string(), "/etc/one");
+}
+
+#[test]
+fn what_nobody_wrote_to_is_read_once_a_day_and_not_at_each_run() {
+    // Nobody but root writes to it, and nobody did just now.
+    let path: AbsPath = "/etc/passwd".parse().unwrap();
+    let content = Content::Bytes(std::fs::read("/etc/passwd").unwrap().into());
+    let directory = tempfile::tempdir().unwrap();
+    let read_of = |trusted_for: u64| {
+        let kept = StatCacheOptions {
+            path: directory.path().join("stat-cache"),
+            trusted_for: Duration::from_secs(trusted_for),
+        };
+        let system = remembering("/", BTreeMap::new(), Some(kept));
+        // What only a run makes ready is not counted.
+        system.files().probe(&"/etc/group".parse().unwrap(), Some(&bytes(""))).unwrap();
+        let before = bytes_read();
+        let probe = system.files().probe(&path, Some(&content)).unwrap().unwrap();
+        let read = bytes_read() - before;
+        assert_eq!((probe.same, probe.metadata.size), (Some(true), content.size()));
+        system.save_stat_cache().unwrap();
+        read >= content.size()
+    };
+    assert_eq!([60, 60, 0, 60].map(read_of), [true, false, true, false]);
+}
+
+/// How many bytes this thread has read until now, by the kernel's count.
+fn bytes_read() -> u64 {
+    let counts = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+    counts.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
 }

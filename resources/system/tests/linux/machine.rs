@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use converge_model::system::Files;
 use converge_model::{AbsPath, Cancel, Content, Digest, System};
-use converge_system::linux::{LinuxSystem, Options};
+use converge_system::linux::{LinuxSystem, Options, StatCacheOptions};
 use nix::mount::{MsFlags, mount};
 use rustix::thread::{Gid, Uid};
 
@@ -67,7 +67,16 @@ impl Machine {
 }
 
 pub(crate) fn system(root: &str, blobs: BTreeMap<Digest, Arc<[u8]>>) -> LinuxSystem {
-    LinuxSystem::new(Options { root: root.into(), blobs: Arc::new(blobs), cancel: Cancel::new() }).unwrap()
+    remembering(root, blobs, None)
+}
+
+pub(crate) fn remembering(
+    root: &str,
+    blobs: BTreeMap<Digest, Arc<[u8]>>,
+    stat_cache: Option<StatCacheOptions>,
+) -> LinuxSystem {
+    let options = Options { root: root.into(), blobs: Arc::new(blobs), cancel: Cancel::new(), stat_cache };
+    LinuxSystem::new(options).unwrap()
 }
 
 pub(crate) fn bytes(text: &str) -> Content {

@@ -21,8 +21,15 @@ const BUFFER: usize = 64 * 1024;
 const TO_READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
 impl LinuxFiles {
-    /// What is at `path`, and whether it holds `content`: open, fstat, read, close.
+    /// What is at `path`, and whether it holds `content`: open, fstat, read, close; nothing is read of a file that is known.
     pub(super) fn compare(&self, path: &AbsPath, content: &Content) -> Result<Option<Probe>> {
+        if !self.stat_cache.is_empty()
+            && let Ok(name) = self.tree.open(path, OFlags::PATH)
+            && let Ok(stat) = rustix::fs::fstat(&name)
+            && self.stat_cache.holds(&stat, content)
+        {
+            return Ok(Some(Probe { metadata: metadata_of(&stat), same: Some(true) }));
+        }
         let handle = match self.open_to_read(path) {
             Ok(handle) => handle,
             Err(WalkError::Errno(Errno::NOENT | Errno::NOTDIR)) => return Ok(None),
@@ -45,6 +52,9 @@ impl LinuxFiles {
             (FileType::Regular, Content::Blob(blob)) => Some(self.digest(path, &handle, blob.size)? == blob.digest),
             _ => None,
         };
+        if same == Some(true) {
+            self.stat_cache.learn(&handle, &stat, content);
+        }
         Ok(Some(Probe { metadata, same }))
     }
 

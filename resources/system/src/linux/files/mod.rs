@@ -7,6 +7,7 @@ mod labels;
 mod links;
 mod remove;
 mod shown;
+mod stat_cache;
 mod temporary;
 mod touched;
 mod walk;
@@ -29,6 +30,8 @@ use rustix::io::Errno;
 use super::accounts::Database;
 use crate::blobs::{self, BlobSource};
 use shown::ShownBlob;
+use stat_cache::StatCache;
+pub use stat_cache::StatCacheOptions;
 use touched::Touched;
 use walk::{Place, Tree, WalkError};
 
@@ -41,6 +44,7 @@ pub struct LinuxFiles {
     database: Arc<Database>,
     touched: Touched,
     shown: ShownBlob,
+    stat_cache: StatCache,
     /// The directories where what a killed run left behind was looked for already.
     swept: Mutex<HashSet<(u64, u64)>>,
 }
@@ -51,16 +55,23 @@ impl LinuxFiles {
         blobs: Arc<dyn BlobSource>,
         database: Arc<Database>,
         cancel: Cancel,
+        stat_cache: Option<StatCacheOptions>,
     ) -> Result<Self> {
         let euid = rustix::process::geteuid().as_raw();
         let tree = Tree::open_root(root, euid).map_err(|errno| Error::io("open", root.display(), &errno.into()))?;
         let (touched, shown, swept) = Default::default();
-        Ok(Self { tree, euid, blobs, cancel, database, touched, shown, swept })
+        let stat_cache = StatCache::new(stat_cache, euid);
+        Ok(Self { tree, euid, blobs, cancel, database, touched, shown, stat_cache, swept })
     }
 
     /// Makes all that was changed until now durable.
     pub(super) fn flush(&self) -> Result<()> {
         self.touched.flush()
+    }
+
+    /// Keeps for later runs what files were seen to hold.
+    pub(super) fn save_stat_cache(&self) -> Result<()> {
+        self.stat_cache.save()
     }
 
     /// A handle of what is at `path` that opens nothing; nothing where nothing is.

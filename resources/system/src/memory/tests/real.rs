@@ -43,7 +43,8 @@ fn furnish(system: &dyn System) {
 
 fn check(operations: &[Operation]) -> Result<(), TestCaseError> {
     let root = tempfile::tempdir().unwrap();
-    let options = Options { root: root.path().to_owned(), blobs: Arc::new(NoBlobs), cancel: Cancel::new() };
+    let options =
+        Options { root: root.path().to_owned(), blobs: Arc::new(NoBlobs), cancel: Cancel::new(), stat_cache: None };
     let real = LinuxSystem::new(options).unwrap();
     let machine = MemoryMachine::new();
     furnish(&machine);
