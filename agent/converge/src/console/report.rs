@@ -61,9 +61,10 @@ pub(crate) fn change_lines(change: &Change) -> String {
         text.push_str(property);
         text.push(':');
         let styles = DiffStyles::new();
+        let is_safe = is_safe(diff);
         for line in diff.lines() {
             text.push_str("\n        ");
-            styles.push(&mut text, &visible(line));
+            styles.push(&mut text, &if is_safe { Cow::Borrowed(line) } else { visible(line) });
         }
         return text;
     }
@@ -76,8 +77,7 @@ pub(crate) fn change_lines(change: &Change) -> String {
 
 /// A line as it is safe to print: other users write files, and a terminal obeys what is in them.
 fn visible(line: &str) -> Cow<'_, str> {
-    // Of what is no control character but has the first byte of one, the characters are looked at one by one.
-    if !line.bytes().any(|byte| (byte < b' ' && byte != b'\t') || byte == 0x7f || byte == 0xc2) {
+    if is_safe(line) {
         return Cow::Borrowed(line);
     }
     let picture = |c: char| match c {
@@ -86,6 +86,13 @@ fn visible(line: &str) -> Cow<'_, str> {
         c => c,
     };
     line.chars().map(picture).collect()
+}
+
+/// Whether lines surely hold no control character. What has the first byte of one may be none: its characters are looked at
+/// one by one.
+fn is_safe(lines: &str) -> bool {
+    let may_control = |byte: u8| (byte < b' ' && !matches!(byte, b'\n' | b'\t')) || byte == 0x7f || byte == 0xc2;
+    !lines.bytes().fold(false, |found, byte| found | may_control(byte))
 }
 
 /// What stands before and after a line of a diff that is added, taken away, or a place; made once for all lines.
