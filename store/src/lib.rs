@@ -24,6 +24,8 @@ mod connection;
 mod error;
 mod files;
 mod http;
+#[cfg(feature = "simulation")]
+pub mod in_process;
 mod metrics;
 mod patience;
 mod persistence;

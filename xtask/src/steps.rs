@@ -44,12 +44,17 @@ enum Step {
     Format,
     Clippy,
     Test,
+    Simulate,
     Release,
     System,
 }
 
+/// How many simulations of a store and its nodes decide whether a change is good.
+const SEEDS: u32 = 2_000;
+
 impl Step {
-    const ALL: [Self; 6] = [Self::Tools, Self::Format, Self::Clippy, Self::Test, Self::Release, Self::System];
+    const ALL: [Self; 7] =
+        [Self::Tools, Self::Format, Self::Clippy, Self::Test, Self::Simulate, Self::Release, Self::System];
 
     fn name(self) -> &'static str {
         match self {
@@ -57,6 +62,7 @@ impl Step {
             Self::Format => "format",
             Self::Clippy => "clippy",
             Self::Test => "test",
+            Self::Simulate => "simulate",
             Self::Release => "release",
             Self::System => "system",
         }
@@ -68,6 +74,7 @@ impl Step {
             Self::Format => "the code is formatted",
             Self::Clippy => "the lints of the whole workspace are clean",
             Self::Test => "all tests that need no machine",
+            Self::Simulate => "a store and its nodes over a bad network, thousands of times",
             Self::Release => "build the agent as it ships",
             Self::System => "tests on booted Debian machines",
         }
@@ -77,7 +84,7 @@ impl Step {
     fn needs(self) -> &'static [Self] {
         match self {
             Self::System => &[Self::Tools, Self::Release],
-            Self::Tools | Self::Format | Self::Clippy | Self::Test | Self::Release => &[],
+            Self::Tools | Self::Format | Self::Clippy | Self::Test | Self::Simulate | Self::Release => &[],
         }
     }
 }
@@ -141,6 +148,10 @@ fn perform(step: Step, selection: &Selection, built: &mut Option<PathBuf>, tally
         Step::Format => run(&["cargo", "fmt", "--all", "--check"], &[]),
         Step::Clippy => run(&["cargo", "clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
         Step::Test => run_tests(&["cargo", "test", "--workspace", "--no-fail-fast"], &[], tally),
+        Step::Simulate => {
+            let line = ["cargo", "test", "--workspace", "--bin", "converge", "simulation", "--", "--nocapture"];
+            run_tests(&line, &[("CONVERGE_SEEDS", SEEDS.to_string())], tally)
+        }
         Step::Release => {
             *built = release::build();
             built.is_some()

@@ -88,7 +88,7 @@ impl StoreClient {
             return Err(wrong("it must begin with https:// and name a host".to_owned()));
         }
         let tls = trust.client_config()?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime();
         let settings = || {
             reqwest::Client::builder()
                 .tls_backend_preconfigured(tls.clone())
@@ -263,7 +263,14 @@ impl StoreClient {
 
     fn command<Q: Serialize>(&self, operation: &str, method: Method, path: &str, question: &Q) -> Result<()> {
         let request = self.request(method, path).timeout(ANSWER).json(question);
-        self.unless(Cancel::is_now, operation, async { self.send(operation, request).await.map(drop) })
+        self.unless(Cancel::is_now, operation, async {
+            let status = self.send(operation, request).await?.status();
+            // Whatever else comes is not the store's, and what was sent is not done.
+            if status == StatusCode::NO_CONTENT {
+                return Ok(());
+            }
+            Err(self.rubbish(operation, format!("it answered {status}, and a store says 204 of what is done")))
+        })
     }
 
     /// Waits for `answer`, until the run is told to stop.
@@ -292,13 +299,15 @@ impl StoreClient {
         let (http, request) = request.build_split();
         let mut request = request.map_err(|error| self.broken(operation, &error))?;
         self.standing.may_ask(operation, &self.base)?;
+        let may_be_unchanged = request.headers().contains_key(reqwest::header::IF_NONE_MATCH);
         let mut tries = TRIES;
         loop {
             let again = request.try_clone();
             self.authorize(&mut request)?;
-            let sent = http.execute(request).await.map_err(|error| self.broken(operation, &error));
+            let sent = self.carried(operation, &http, request).await;
             let response = sent.inspect_err(|error| self.standing.failed(error))?;
-            if response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED {
+            let is_unchanged = may_be_unchanged && response.status() == StatusCode::NOT_MODIFIED;
+            if response.status().is_success() || is_unchanged {
                 self.standing.answered();
                 if let Credentials::Node(signer) = &self.credentials {
                     signer.was_taken()?;
@@ -311,7 +320,7 @@ impl StoreClient {
                 && let Some(wait) = self.standing.wait_for(asked.map(Duration::from_secs))
                 && let Some(again) = again
             {
-                tokio::time::sleep(wait).await;
+                pause(wait).await;
                 request = again;
                 continue;
             }
@@ -324,6 +333,16 @@ impl StoreClient {
                 _ => return Err(error),
             }
         }
+    }
+
+    /// Carries a request to the store, and its answer back.
+    async fn carried(&self, operation: &str, http: &reqwest::Client, request: Request) -> Result<Response> {
+        #[cfg(test)]
+        if let Some(world) = crate::simulation::world() {
+            let carried = world.carry(&request).await;
+            return carried.map_err(|kind| Error::new(kind, operation, &self.base, "nothing comes back"));
+        }
+        http.execute(request).await.map_err(|error| self.broken(operation, &error))
     }
 
     fn authorize(&self, request: &mut Request) -> Result<()> {
@@ -401,6 +420,23 @@ impl StoreClient {
         };
         (Error { hint, ..Error::new(kind_of(status.as_u16()), operation, &self.base, cause) }, problem)
     }
+}
+
+/// What a client's requests are made on.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    #[cfg(test)]
+    runtime.start_paused(crate::simulation::world().is_some());
+    runtime.enable_all().build()
+}
+
+/// Lets a busy store be.
+async fn pause(span: Duration) {
+    #[cfg(test)]
+    if let Some(world) = crate::simulation::world() {
+        world.pass(span);
+    }
+    tokio::time::sleep(span).await;
 }
 
 /// The path of a node.

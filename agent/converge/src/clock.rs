@@ -12,16 +12,37 @@ pub(crate) struct MachineClock;
 
 impl Clock for MachineClock {
     fn now(&self) -> Timestamp {
+        #[cfg(test)]
+        if let Some(world) = crate::simulation::world() {
+            return world.agent_time();
+        }
         // A clock before 1970 is a broken one; 1970 is as good as any for it.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     fn monotonic_micros(&self) -> u64 {
+        #[cfg(test)]
+        if let Some(world) = crate::simulation::world() {
+            return world.monotonic_micros();
+        }
         static START: OnceLock<Instant> = OnceLock::new();
         let since = START.get_or_init(Instant::now).elapsed();
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// Fills `bytes` by chance.
+///
+/// # Errors
+/// Where the kernel has no randomness to give.
+pub(crate) fn random(bytes: &mut [u8]) -> std::result::Result<(), getrandom::Error> {
+    #[cfg(test)]
+    if let Some(world) = crate::simulation::world() {
+        world.fill(bytes);
+        return Ok(());
+    }
+    getrandom::fill(bytes)
 }
 
 /// The identity of a run that begins now. It sorts behind `last`, this machine's newest run, even where the clock was set
@@ -31,7 +52,7 @@ impl Clock for MachineClock {
 /// Where the kernel has no randomness to give.
 pub(crate) fn new_run(clock: &dyn Clock, last: Option<RunId>) -> Result<RunId> {
     let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| Error::new(ErrorKind::Unavailable, "name", "the run", error))?;
+    self::random(&mut random).map_err(|error| Error::new(ErrorKind::Unavailable, "name", "the run", error))?;
     let run = RunId::new(clock.now().0, u128::from_ne_bytes(random));
     Ok(match last {
         Some(last) if last >= run => RunId::new(last.millis().saturating_add(1), u128::from_ne_bytes(random)),
@@ -43,7 +64,7 @@ pub(crate) fn new_run(clock: &dyn Clock, last: Option<RunId>) -> Result<RunId> {
 pub(crate) fn up_to(most: Duration) -> Duration {
     let mut random = [0; 4];
     // Without random bytes it is nothing: sooner than the others, and at least not with them.
-    let _ = getrandom::fill(&mut random);
+    let _ = self::random(&mut random);
     most.mul_f64(f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX))
 }
 

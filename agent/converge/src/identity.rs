@@ -15,7 +15,7 @@ use converge_system::linux::durable::{self, Durability};
 use converge_trust::node_key::NodeKey;
 use converge_trust::request_token::{Asked, RequestToken};
 
-use crate::clock::MachineClock;
+use crate::clock::{MachineClock, random};
 use crate::config::{ConfigDir, NodeIdentity};
 use crate::state::{Loaded, StateDir, load, save};
 
@@ -173,7 +173,7 @@ impl Signer {
     /// Where the kernel has no randomness to give.
     pub(crate) fn sign(&self, method: &str, target: &str, body: &[u8]) -> Result<String> {
         let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|error| Error::new(ErrorKind::Unavailable, "sign", "a request", error))?;
+        random(&mut nonce).map_err(|error| Error::new(ErrorKind::Unavailable, "sign", "a request", error))?;
         let changing = self.changing();
         let key = changing.keys.next.as_ref().filter(|_| changing.with_next).unwrap_or(&changing.keys.current);
         let now = Timestamp(MachineClock.now().0.saturating_add(changing.ahead));

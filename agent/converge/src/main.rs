@@ -24,6 +24,8 @@ mod repository;
 mod run;
 mod secrets;
 mod signing_key;
+#[cfg(test)]
+mod simulation;
 mod state;
 mod tls;
 

@@ -26,7 +26,10 @@ pub(crate) fn run(args: &KeyArgs, common: &CommonArgs, console: Console) -> Outc
 }
 
 /// Makes the next key, has the store take it, and makes it the key. Where that was broken off, it goes on from there.
-fn rotate(config: &ConfigDir, state: &StateDir) -> Result<String> {
+///
+/// # Errors
+/// Where the store does not take it, or a key cannot be written.
+pub(crate) fn rotate(config: &ConfigDir, state: &StateDir) -> Result<String> {
     let identity = config.node()?.ok_or_else(|| config.not_a_node())?;
     let signer = Signer::new(&identity, config, state)?;
     let (store, name) = (signer.store().to_owned(), signer.name().to_owned());

@@ -1,6 +1,7 @@
 //! Reports that the store has not taken yet: sent oldest first, each until it was taken, within a bounded number and size.
 //!
-//! What had to be dropped is counted in a file of its own, until a report told the store of it.
+//! What had to be dropped is counted in a file of its own, until a report told the store of it. It is counted before it goes:
+//! whatever ends the process in between, nothing is gone that was not counted.
 
 use std::path::PathBuf;
 
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::{Loaded, StateDir, load, save};
 use crate::client::StoreClient;
 use crate::config::AgentConfig;
+
+/// Why reports are dropped.
+pub(crate) const WHY_DROPPED: &str = "the spool was full, or they were damaged or not taken";
 
 /// The spool in a state directory.
 #[derive(Debug)]
@@ -32,10 +36,13 @@ pub(crate) struct Waiting {
 }
 
 /// What was dropped since the store was last told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Dropped {
     /// How many reports.
     pub reports: u64,
+    /// Which files were counted last: those that are still there go without being counted again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    going: Vec<String>,
 }
 
 impl Spool {
@@ -66,6 +73,7 @@ impl Spool {
     /// Where the store could not be reached, or is in trouble: what is left stays queued.
     pub(crate) fn send(&self, store: &StoreClient, remarks: &mut Vec<String>) -> Result<usize> {
         let mut sent = 0;
+        self.finish_dropping()?;
         for name in durable::names(&self.directory)? {
             let path = self.directory.join(&name);
             let mut report: Report = match load(&path) {
@@ -73,7 +81,7 @@ impl Spool {
                 Loaded::Absent => continue,
                 Loaded::Broken(error) => {
                     remarks.push(format!("a queued report was dropped: {error}"));
-                    durable::remove(&path)?;
+                    self.drop_counted(vec![name])?;
                     continue;
                 }
             };
@@ -85,13 +93,14 @@ impl Spool {
                     if dropped.reports > 0 {
                         durable::remove(&self.dropped)?;
                     }
+                    durable::remove(&path)?;
                 }
                 Err(error) if is_final(&error) => {
                     remarks.push(format!("the report of run {} was dropped: {error}", report.run));
+                    self.drop_counted(vec![name])?;
                 }
                 Err(error) => return Err(error),
             }
-            durable::remove(&path)?;
         }
         Ok(sent)
     }
@@ -113,13 +122,13 @@ impl Spool {
         }
     }
 
-    /// The files, oldest first, with their sizes.
-    fn files(&self) -> Result<Vec<(PathBuf, u64)>> {
-        let names = durable::names(&self.directory)?.into_iter();
-        let paths = names.map(|name| self.directory.join(name));
-        Ok(paths
-            .map(|path| (path.metadata().map_or(0, |metadata| metadata.len()), path))
-            .map(|(size, path)| (path, size))
+    /// The names of the files, oldest first, with their sizes.
+    fn files(&self) -> Result<Vec<(String, u64)>> {
+        let size = |name: &str| self.directory.join(name).metadata().map_or(0, |metadata| metadata.len());
+        Ok(durable::names(&self.directory)?
+            .into_iter()
+            .map(|name| (size(&name), name))
+            .map(|(size, name)| (name, size))
             .collect())
     }
 
@@ -129,29 +138,42 @@ impl Spool {
     /// # Errors
     /// Where they cannot be removed, or counted.
     pub(crate) fn keep_within_limits(&self) -> Result<u64> {
+        self.finish_dropping()?;
         let files = self.files()?;
         let (mut count, mut total) = (files.len(), files.iter().map(|(_, size)| size).sum::<u64>());
-        let mut dropped = 0;
-        for (path, size) in files {
+        let mut too_many = Vec::new();
+        for (name, size) in files {
             if count <= 1 || (count <= self.most_reports && total <= self.most_bytes) {
                 break;
             }
-            durable::remove(&path)?;
-            (count, total, dropped) = (count - 1, total - size, dropped + 1);
+            (count, total) = (count - 1, total - size);
+            too_many.push(name);
         }
+        let dropped = too_many.len() as u64;
         if dropped > 0 {
-            let all = Dropped { reports: self.dropped().reports + dropped };
-            save(&self.dropped, &all, Durability::Soon)?;
+            self.drop_counted(too_many)?;
         }
         Ok(dropped)
+    }
+
+    /// Counts these files as dropped, and removes them.
+    fn drop_counted(&self, files: Vec<String>) -> Result<()> {
+        let all = Dropped { reports: self.dropped().reports + files.len() as u64, going: files };
+        save(&self.dropped, &all, Durability::Now)?;
+        self.finish_dropping()
+    }
+
+    /// Removes what was counted as dropped and is still there.
+    fn finish_dropping(&self) -> Result<()> {
+        self.dropped().going.iter().try_for_each(|name| durable::remove(&self.directory.join(name)))
     }
 }
 
 impl Dropped {
     /// What the store is told of it.
-    fn remark(self) -> Option<String> {
+    fn remark(&self) -> Option<String> {
         let count = self.reports;
-        (count > 0).then(|| format!("{count} older reports were dropped: the store took none, and the spool was full"))
+        (count > 0).then(|| format!("{count} older reports were dropped: {WHY_DROPPED}"))
     }
 }
 

@@ -332,6 +332,7 @@ fn answer(
 impl Store {
     fn answer(&mut self, request: &Request) -> (String, String, Vec<u8>) {
         let ok = |body: Vec<u8>| ("200 OK".to_owned(), String::new(), body);
+        let done = || ("204 No Content".to_owned(), String::new(), Vec::new());
         let etag = format!("\"{}\"", self.tag);
         match (request.method.as_str(), request.path.as_str()) {
             ("GET", "/v1/node") if request.etag.as_ref() == Some(&etag) => {
@@ -343,7 +344,7 @@ impl Store {
             ("POST", "/v1/reports") => {
                 let report: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
                 self.reports.push(report);
-                ok(b"{}".to_vec())
+                done()
             }
             ("GET", path) if path.starts_with("/v1/policies/test/revisions?") => {
                 let after: u64 = path.rsplit_once("after=").unwrap().1.parse().unwrap();
@@ -360,8 +361,7 @@ impl Store {
                     None => ("404 Not Found".to_owned(), String::new(), Vec::new()),
                 }
             }
-            ("PUT", "/v1/node/facts") => ok(b"{}".to_vec()),
-            ("PUT", "/v1/node/recipient") => ok(b"{}".to_vec()),
+            ("PUT", "/v1/node/facts" | "/v1/node/recipient") => done(),
             ("GET", path) if path.starts_with("/v1/node/secrets") => match &self.secrets {
                 Some(secrets) => ok(serde_json::to_vec(secrets).unwrap()),
                 None => ("503 Service Unavailable".to_owned(), String::new(), Vec::new()),

@@ -15,6 +15,16 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use converge_model::error::{Error, ErrorKind, Result};
 use rustix::fs::OFlags;
 
+#[cfg(feature = "simulation")]
+pub mod steps;
+
+/// Nobody looks on.
+#[cfg(not(feature = "simulation"))]
+mod steps {
+    pub(super) fn changing(_: &std::path::Path) {}
+    pub(super) fn durable(_: &std::path::Path) {}
+}
+
 /// What the name of a file ends with that is being written. Before it stand the process that writes, and a number.
 const SUFFIX: &str = ".new";
 
@@ -109,6 +119,7 @@ impl Incoming {
     /// # Errors
     /// Where that failed: then what was there is there still.
     pub fn keep(mut self, durability: Durability) -> Result<()> {
+        steps::changing(&self.path);
         let mut kept = || -> io::Result<()> {
             if durability == Durability::Now {
                 self.file.sync_all()?;
@@ -122,7 +133,11 @@ impl Incoming {
                 _ => Ok(()),
             }
         };
-        kept().map_err(|error| Error::io("write", self.path.display(), &error))
+        kept().map_err(|error| Error::io("write", self.path.display(), &error))?;
+        if durability == Durability::Now {
+            steps::durable(&self.path);
+        }
+        Ok(())
     }
 }
 
@@ -189,6 +204,7 @@ impl AppendFile {
     /// # Errors
     /// Where they cannot be written, or made durable.
     pub fn append(&mut self, bytes: &[u8], durability: Durability) -> Result<()> {
+        steps::changing(&self.path);
         let mut appended = || -> io::Result<()> {
             if let Err(error) = self.file.write_all(bytes) {
                 // On a full disk: half of a record would spoil the next one too.
@@ -198,7 +214,11 @@ impl AppendFile {
             self.length += bytes.len() as u64;
             if durability == Durability::Now { self.file.sync_data() } else { Ok(()) }
         };
-        appended().map_err(|error| Error::io("write", self.path.display(), &error))
+        appended().map_err(|error| Error::io("write", self.path.display(), &error))?;
+        if durability == Durability::Now {
+            steps::durable(&self.path);
+        }
+        Ok(())
     }
 }
 
@@ -216,6 +236,7 @@ pub fn create_directory(path: &Path, mode: u32) -> Result<()> {
 /// # Errors
 /// Where it cannot be removed.
 pub fn remove(path: &Path) -> Result<()> {
+    steps::changing(path);
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", path.display(), &error)),
         _ => Ok(()),
