@@ -1,7 +1,7 @@
 //! Putting a file in its place: whole under another name, then renamed.
 
 use std::fs::File;
-use std::io::{Cursor, Read as _, Write as _};
+use std::io::{Cursor, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 
 use converge_model::digest::Hasher;
@@ -181,7 +181,7 @@ impl LinuxFiles {
                 Err(errno) => return Err(failed(errno)),
             }
         }
-        std::io::copy(&mut from, &mut to).map_err(io)?;
+        copy(path, &mut from, &mut to)?;
         to.set_len(size).map_err(io)?;
         let (uid, gid) = (attributes.uid.map(Uid::from_raw), attributes.gid.map(Gid::from_raw));
         if uid.is_some() || gid.is_some() {
@@ -191,5 +191,49 @@ impl LinuxFiles {
             rustix::fs::fchmod(&to, Mode::from_raw_mode(mode)).map_err(failed)?;
         }
         rustix::fs::fsync(&to).map_err(failed)
+    }
+}
+
+/// Copies the new content of `path`, saying which side it was that failed.
+fn copy(path: &AbsPath, from: &mut impl Read, to: &mut impl Write) -> Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => to.write_all(&buffer[..count]).map_err(|error| Error::io("write", path, &error))?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("read the new content of", path, &error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Can be neither read nor written.
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("broken"))
+        }
+    }
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("broken"))
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_copy_that_fails_says_which_side_it_was() {
+        let path: AbsPath = "/etc/hosts".parse().unwrap();
+        assert_eq!(copy(&path, &mut Broken, &mut Vec::new()).unwrap_err().operation, "read the new content of");
+        assert_eq!(copy(&path, &mut &b"new"[..], &mut Broken).unwrap_err().operation, "write");
     }
 }
