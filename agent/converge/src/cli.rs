@@ -2,6 +2,7 @@
 
 mod authority;
 mod publishing;
+mod push;
 mod revisions;
 mod secrets;
 mod store;
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::Targets;
 
 pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
 pub(crate) use publishing::{PublishArgs, SignArgs};
+pub(crate) use push::{PushArgs, PushedArgs};
 pub(crate) use revisions::{AnewArgs, DiffArgs, PromoteArgs, RevisionsArgs, RollbackArgs};
 pub(crate) use secrets::{KeeperArgs, SecretAction, SecretArgs};
 pub(crate) use store::{StoreAction, StoreArgs};
@@ -213,6 +215,11 @@ pub(crate) enum Command {
     Rollback(RollbackArgs),
     /// Be the store, or copy one.
     Store(StoreArgs),
+    /// Converge machines over SSH that need nothing installed.
+    Push(PushArgs),
+    /// Be the machine's side of a push.
+    #[command(hide = true)]
+    Pushed(PushedArgs),
     /// Make, list and revoke tokens: those with which machines enrol, and those of operators.
     Token(TokenArgs),
     /// Make this machine a node of a store.

@@ -20,6 +20,7 @@ mod failure;
 mod git;
 mod identity;
 mod publishing;
+mod push;
 mod repository;
 mod run;
 mod secrets;
@@ -95,6 +96,8 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
         Some(Command::Token(args)) => commands::token::run(args, console),
         Some(Command::Enroll(args)) => commands::enroll::run(args, common, console),
         Some(Command::Key(args)) => commands::key::run(args, common, console),
+        Some(Command::Push(args)) => commands::push::run(args, console),
+        Some(Command::Pushed(args)) => push::far::run(args, common, console),
         Some(Command::Audit(args)) => commands::audit::run(args, console),
         Some(Command::Nodes(args)) => commands::nodes::run(args, console),
         Some(Command::Node(args)) => commands::node::run(args, console),

@@ -83,6 +83,17 @@ impl PolicyRepository {
         Self::read(root)
     }
 
+    /// The repository of a policy that is given by its name, in the repository around here, or by its file; and its name.
+    ///
+    /// # Errors
+    /// As [`PolicyRepository::around`].
+    pub(crate) fn of_policy(policy: &Path) -> Result<(Self, String)> {
+        let is_file = policy.extension().is_some_and(|ending| ending == "toml");
+        let name = if is_file { policy.file_stem().unwrap_or_default() } else { policy.as_os_str() };
+        let repository = Self::around(if is_file { policy } else { Path::new(".") })?;
+        Ok((repository, name.to_string_lossy().into_owned()))
+    }
+
     /// A repository that is on no disk.
     pub(crate) fn in_memory(files: impl IntoIterator<Item = (String, String)>) -> Self {
         Self { root: PathBuf::from("."), files: files.into_iter().collect(), large: BTreeMap::new() }

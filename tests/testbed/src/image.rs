@@ -29,6 +29,7 @@ const PACKAGES: &[&str] = &[
     "openssh-server",
     "passwd",
     "procps",
+    "sudo",
     "systemd",
     "systemd-sysv",
 ];

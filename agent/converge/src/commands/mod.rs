@@ -14,6 +14,7 @@ pub(crate) mod nodes;
 pub(crate) mod plan;
 pub(crate) mod promote;
 pub(crate) mod publish;
+pub(crate) mod push;
 pub(crate) mod report;
 pub(crate) mod revisions;
 pub(crate) mod rollback;

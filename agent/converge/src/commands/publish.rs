@@ -1,7 +1,5 @@
 //! `converge publish`: compile a policy, and put it into the store.
 
-use std::path::Path;
-
 use converge_model::BlobRef;
 use converge_protocol::RevisionView;
 use indicatif::ProgressBar;
@@ -31,11 +29,8 @@ pub(crate) struct Published {
 
 /// Publishes a policy by its name in this repository, or by its file.
 pub(crate) fn run(args: &PublishArgs, console: Console) -> Outcome {
-    let is_file = args.policy.extension().is_some_and(|ending| ending == "toml");
-    let start = if is_file { args.policy.as_path() } else { Path::new(".") };
-    let repository = PolicyRepository::around(start)?;
+    let (repository, name) = PolicyRepository::of_policy(&args.policy)?;
     let store = access::operator(&args.access, Some(&repository))?;
-    let name = if is_file { args.policy.file_stem().unwrap_or_default() } else { args.policy.as_os_str() };
     let commit = git::commit_of(&repository.root);
     let named = match &args.key {
         Some(key) => Some(key.clone()),
@@ -59,7 +54,7 @@ pub(crate) fn run(args: &PublishArgs, console: Console) -> Outcome {
             "the key {key} is not trusted by this repository's allowed_signers: nodes that have those refuse what it signs"
         ));
     }
-    let compilation = Compilation::of(repository, &name.to_string_lossy(), console)?;
+    let compilation = Compilation::of(repository, &name, console)?;
     let mut only = args.only.clone();
     only.sort_unstable();
     only.dedup();

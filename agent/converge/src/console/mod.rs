@@ -2,6 +2,7 @@
 //! and a reader that went away (`| head`) ends the output, not the work.
 
 pub(crate) mod diagnostics;
+pub(crate) mod hidden;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod status;

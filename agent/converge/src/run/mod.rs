@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use converge_model::report::{Conclusion, Mode, ReportedError};
-use converge_model::{Cancel, Clock, Error, Facts, Report};
+use converge_model::{Cancel, Clock, Error, EventSink, Facts, Report};
 use converge_system::linux::lock::RunLock;
 use converge_system::linux::{StatCacheOptions, facts};
 
@@ -41,6 +41,10 @@ pub(crate) struct Agent {
     pub console: Console,
     /// Whether it should stop.
     pub cancel: Cancel,
+    /// Who hears what its runs do, instead of the console.
+    pub listener: Option<Arc<dyn EventSink>>,
+    /// Why it runs, where that is worth a remark in the report: `pushed by alice@laptop`.
+    pub started_by: Option<String>,
 }
 
 /// What came of a run.
@@ -72,7 +76,7 @@ impl Agent {
         let state = StateDir::open(&common.state_dir)?;
         let cancel = Cancel::new();
         signals::end_runs(&cancel)?;
-        Ok(Self { config_dir, config, state, console, cancel })
+        Ok(Self { config_dir, config, state, console, cancel, listener: None, started_by: None })
     }
 
     /// Converges once what `choice` says: takes the lock, settles what an earlier run left, runs, and puts the report where
@@ -88,7 +92,7 @@ impl Agent {
         let journal = FileJournal::new(&self.state);
         let store = source.store();
         let facts = self.facts(store.is_some());
-        let mut remarks = Vec::new();
+        let mut remarks = Vec::from_iter(self.started_by.clone());
         self.report_what_was_cut_off(&journal, store, None, &mut remarks)?;
 
         let last = LocalReports::new(&self.state, self.config.keep_reports).newest_of_few()?;

@@ -117,6 +117,7 @@ impl Pass<'_> {
     ) -> (Report, Option<Ledger>) {
         let elapsed = Duration::from_micros(MachineClock.monotonic_micros().saturating_sub(started));
         let saved = self.agent.ledger();
+        let console = RunConsole::new(self.agent.console);
         let result = converge_engine::run(&RunRequest {
             run: self.run,
             node: &prepared.node.name,
@@ -131,7 +132,7 @@ impl Pass<'_> {
                 None => &saved,
             },
             clock: &MachineClock,
-            events: &RunConsole::new(self.agent.console),
+            events: self.agent.listener.as_deref().unwrap_or(&console),
             cancel: &self.agent.cancel,
             deadline: self.deadline.map(|deadline| deadline.saturating_sub(elapsed)),
         });

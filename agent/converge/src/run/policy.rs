@@ -64,6 +64,21 @@ impl PolicyChoice {
         Ok(PolicyChoice::Local(Box::new(LocalPolicy { source, node })))
     }
 
+    /// A graph that was read already, for this machine by its host name.
+    ///
+    /// # Errors
+    /// Where the machine has no name, or the graph names secrets: those are for nodes of a store.
+    pub(crate) fn of_graph(graph: Graph, blobs: Arc<dyn BlobSource>, group: Option<String>) -> Result<Self> {
+        if let Some(name) = graph.secrets.iter().next() {
+            let cause = format!("it names the secret {name}, and a push brings none");
+            return Err(Error::new(ErrorKind::Invalid, "push", format!("policy {}", graph.policy), cause)
+                .with_hint("enrol the machine with a store: docs/secrets.md"));
+        }
+        let node = BoundNode { name: facts::hostname()?, policy: graph.policy.clone(), group, tags: Vec::new() };
+        let source = Compiled { graph: Arc::new(graph), blobs, root: PathBuf::new() };
+        Ok(PolicyChoice::Local(Box::new(LocalPolicy { source, node })))
+    }
+
     /// A policy that was compiled in this process, for the node called so.
     pub(crate) fn of_compilation(compilation: Compilation, node: &str) -> Self {
         let node =

@@ -151,7 +151,7 @@ impl World {
         let (config_dir, state) = (machine.config(), machine.state());
         let config = config_dir.agent().unwrap();
         let cancel = self.begin_process(number);
-        let agent = Agent { config_dir, config, state, console: silence(), cancel };
+        let agent = Agent { config_dir, config, state, console: silence(), cancel, listener: None, started_by: None };
         let done = catch_unwind(AssertUnwindSafe(|| work(&agent)));
         let is_dead = self.process.borrow().is_dead;
         match done {
