@@ -6,6 +6,7 @@ mod push;
 mod revisions;
 mod secrets;
 mod store;
+mod undo;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub(crate) use push::{PushArgs, PushedArgs};
 pub(crate) use revisions::{AnewArgs, DiffArgs, PromoteArgs, RevisionsArgs, RollbackArgs};
 pub(crate) use secrets::{KeeperArgs, SecretAction, SecretArgs};
 pub(crate) use store::{StoreAction, StoreArgs};
+pub(crate) use undo::UndoArgs;
 
 /// What was typed.
 #[derive(Debug, Parser)]
@@ -240,6 +242,12 @@ pub(crate) enum Command {
         does not answer, or the disk is full."
     )]
     Status,
+    /// Put back what a run overwrote on this machine.
+    #[command(
+        after_help = "Exit codes: 0 all was put back; 1 wrong input; 2 something was refused, or failed; 3 trouble with the \
+        machine."
+    )]
+    Undo(UndoArgs),
     /// Say where a resource and its values come from.
     Why(WhyArgs),
     /// Print this machine's facts.

@@ -34,6 +34,12 @@ pub(crate) struct AgentConfig {
     pub spool_reports: usize,
     /// How many of its own reports the machine keeps at least; at most half as many more.
     pub keep_reports: usize,
+    /// Of how many runs that changed something `converge undo` can put back what they overwrote; 0 keeps nothing.
+    pub undo_runs: usize,
+    /// How many bytes of what was overwritten are kept, of one run and of all of them together.
+    pub undo_bytes: u64,
+    /// The longest file that is kept when it is overwritten, in bytes. A longer one cannot be put back.
+    pub undo_file_bytes: u64,
     /// How many trusted signers must have signed a revision.
     pub signatures: u32,
     /// The only group that the store may put this node in; any where it does not say.
@@ -49,6 +55,9 @@ impl Default for AgentConfig {
             spool_bytes: 64 << 20,
             spool_reports: 10_000,
             keep_reports: 50,
+            undo_runs: 50,
+            undo_bytes: 256 << 20,
+            undo_file_bytes: 16 << 20,
             signatures: 1,
             group: None,
         }

@@ -103,6 +103,7 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
         Some(Command::Node(args)) => commands::node::run(args, console),
         Some(Command::Report(args)) => commands::report::run(args, common, console),
         Some(Command::Status) => commands::status::run(common, console),
+        Some(Command::Undo(args)) => commands::undo::run(args, common, console),
         Some(Command::Why(args)) => commands::why::run(args, common, console),
         Some(Command::Facts) => commands::facts::run(common, console),
         Some(Command::Demo(args)) => commands::demo::run(args, common, console),

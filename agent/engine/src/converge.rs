@@ -8,7 +8,7 @@ use converge_model::{AnyResource, Changes, Error, ErrorKind, Event, Outcome, Res
 
 use crate::caught::caught;
 use crate::guard::decide_for;
-use crate::journal::Entry;
+use crate::images::Keeping;
 use crate::notification::Announced;
 use crate::redact::{Redacted, own};
 use crate::run::{Ending, Run};
@@ -179,7 +179,11 @@ impl<'a> Run<'a> {
     ) -> (Ending, bool) {
         let id = &self.declared(position).id;
         let changes = Some(self.redactor(position).changes(&first.changes));
-        if let Err(error) = self.begin_change(position, &first.changes, first.absent, &mut announced) {
+        let kept = match self.keep(position, resource, &first) {
+            Ok(keeping) => self.begin_change(position, &first.changes, first.absent, keeping, &mut announced),
+            Err(error) => return (Ending { changes, ..Ending::failed(self.redactor(position).error(error)) }, false),
+        };
+        if let Err(error) = kept {
             self.withdraw(announced, "nothing was changed");
             return (Ending { changes, ..Ending::failed(own(error)) }, false);
         }
@@ -216,21 +220,23 @@ impl<'a> Run<'a> {
     }
 
     /// Writes down, and tells, that a change is about to be made, whom it will notify, and whether it makes the resource
-    /// rather than adopts what is there, which `absent` says where it is known. A plan owns nothing.
+    /// rather than adopts what is there, which `absent` says where it is known. A plan owns nothing. What is overwritten can
+    /// be put back from here on.
     pub(crate) fn begin_change(
         &mut self,
         position: usize,
         changes: &Changes,
         absent: Option<bool>,
+        keeping: Keeping,
         announced: &mut Announced,
     ) -> Result<()> {
         let item = &self.items[position];
         let id = &item.declared.id;
-        let owns = self.request.mode == Mode::Apply && !item.orphan;
+        let owns = self.request.mode == Mode::Apply && !item.orphan && self.request.undoes.is_none();
         let system = self.request.system;
         let created = if owns { self.ownership.creates(position, item.declared, absent, system) } else { None };
         self.announce(position, announced)?;
-        self.diary.note(&Entry::Applying { id: id.clone(), created });
+        self.tell_keeping(id, created, keeping)?;
         let shown = self.redactor(position).changes(changes);
         self.request.events.emit(&Event::Applying { id, changes: shown.get() });
         Ok(())

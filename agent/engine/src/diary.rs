@@ -24,6 +24,7 @@ impl<'a> Diary<'a> {
             policy: request.catalog.policy.clone(),
             revision: request.revision,
             resources: resources as u64,
+            undoes: request.undoes,
         };
         let journal = (request.mode == Mode::Apply).then_some(request.journal);
         Self { journal, beginning: Some(beginning), trouble: None }
@@ -53,7 +54,8 @@ impl<'a> Diary<'a> {
         self.trouble.as_ref()
     }
 
-    fn write(&mut self, entry: &Entry, durability: Durability) -> Result<()> {
+    /// Writes an entry.
+    pub(crate) fn write(&mut self, entry: &Entry, durability: Durability) -> Result<()> {
         let Some(journal) = self.journal else { return Ok(()) };
         if let Some(beginning) = &self.beginning {
             journal.append(beginning, Durability::Soon)?;

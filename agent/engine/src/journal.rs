@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use converge_model::report::Conclusion;
-use converge_model::{ResourceId, ResourceReport, Result, RunId, Timestamp, Timing};
+use converge_model::{Images, ResourceId, ResourceReport, Result, RunId, Timestamp, Timing};
 
 use crate::ledger::Owned;
 
 /// The version of the journal's entries. A reader leaves out runs of a later one, and keeps what is due.
 pub const JOURNAL_FORMAT: u32 = 1;
 
-/// One entry. None holds a value that must be hidden.
+/// One entry. None holds a value that must be hidden, but for images, which stay on the machine and are shown to nobody.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "entry")]
 pub enum Entry {
@@ -31,6 +31,9 @@ pub enum Entry {
         revision: Option<u64>,
         /// How many resources it has.
         resources: u64,
+        /// The run that it undoes, where it is for that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undoes: Option<RunId>,
     },
     /// A notification is due from here on: the change that causes it is about to be made.
     Due {
@@ -43,6 +46,13 @@ pub enum Entry {
         /// When.
         timing: Timing,
     },
+    /// What a resource is about to overwrite was kept ahead of its turn. Whether it comes to that, its turn says.
+    Keeping {
+        /// Which.
+        id: ResourceId,
+        /// What it would overwrite.
+        images: Images,
+    },
     /// A resource is about to be changed.
     Applying {
         /// Which.
@@ -50,6 +60,9 @@ pub enum Entry {
         /// What takes it away again, where nothing of it was there before: this agent makes it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         created: Option<Owned>,
+        /// What it overwrites, where no entry before it said so. The contents are kept already.
+        #[serde(default, skip_serializing_if = "Images::is_empty")]
+        images: Images,
     },
     /// A resource that was being changed ended.
     Finished {
@@ -124,8 +137,8 @@ impl Entry {
     }
 }
 
-/// How the lines of [`Entry::Applying`] and [`Entry::Finished`] begin.
-const OF_RESOURCES: [&[u8]; 2] = [b"{\"entry\":\"applying\"", b"{\"entry\":\"finished\""];
+/// How the lines of [`Entry::Keeping`], [`Entry::Applying`] and [`Entry::Finished`] begin.
+const OF_RESOURCES: [&[u8]; 3] = [b"{\"entry\":\"keeping\"", b"{\"entry\":\"applying\"", b"{\"entry\":\"finished\""];
 
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
@@ -180,7 +193,7 @@ mod tests {
         let done = Entry::Done { target: id.clone(), action: "reload".into() };
         let removal = [("running".to_owned(), converge_model::Value::from(false))].into();
         let owned = Owned { position: 1, created: true, sensitive: false, removal };
-        let applying = Entry::Applying { id, created: Some(owned) };
+        let applying = Entry::Applying { id, created: Some(owned), images: Images::default() };
         let mut bytes = done.encode();
         let torn = applying.encode();
         bytes.extend(&torn[..torn.len() - 3]);

@@ -42,6 +42,7 @@ impl<'a> Record<'a> {
             node: request.node.to_owned(),
             policy: request.catalog.policy.clone(),
             revision: request.revision,
+            undoes: request.undoes,
             mode: request.mode,
             started: request.clock.now(),
             millis: 0,

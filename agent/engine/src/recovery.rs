@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use converge_model::report::{Conclusion, Mode, NotificationReport, REPORT_FORMAT, ReportedError};
-use converge_model::{Outcome, Report, ResourceId, ResourceReport, Result, Timing};
+use converge_model::{Images, Outcome, Report, ResourceId, ResourceReport, Result, Timing};
 
+use crate::images::{IMAGES_FORMAT, RunImages};
 use crate::journal::{Entry, JOURNAL_FORMAT, Journal};
 use crate::ledger::Owned;
 use crate::record::ended;
@@ -33,6 +34,8 @@ pub struct Recovery {
     /// what was being changed, and not what was up to date. Their [`Conclusion`] is that which they reached, or
     /// [`Conclusion::Crashed`].
     pub reports: Vec<Report>,
+    /// What each of these runs overwrote, as far as it came to it.
+    pub images: Vec<RunImages>,
 }
 
 impl Recovery {
@@ -44,12 +47,12 @@ impl Recovery {
         for (position, entry) in entries.iter().enumerate() {
             follow_due(&mut due, entry, position);
             match entry {
-                Entry::Applying { id, created: Some(owned) } => {
+                Entry::Applying { id, created: Some(owned), .. } => {
                     recovery.created.insert(id.clone(), owned.clone());
                 }
                 Entry::Started { run: id, .. } => match &mut run {
                     Some(run) if run.report.run == *id => run.report.conclusion = Conclusion::Crashed,
-                    _ => recovery.reports.extend(std::mem::replace(&mut run, CutRun::begin(entry)).map(CutRun::report)),
+                    _ => recovery.ended(std::mem::replace(&mut run, CutRun::begin(entry))),
                 },
                 _ => {}
             }
@@ -57,11 +60,17 @@ impl Recovery {
                 run.follow(entry);
             }
         }
-        recovery.reports.extend(run.map(CutRun::report));
+        recovery.ended(run);
         let mut due: Vec<_> = due.into_values().collect();
         due.sort_unstable_by_key(|(position, _)| *position);
         recovery.due = due.into_iter().map(|(_, due)| due).collect();
         recovery
+    }
+
+    fn ended(&mut self, run: Option<CutRun>) {
+        let Some(mut run) = run else { return };
+        self.images.extend(run.images.take().filter(|images| !images.resources.is_empty()));
+        self.reports.push(run.report());
     }
 
     /// What the journal holds once everything but what is due was put elsewhere.
@@ -94,7 +103,11 @@ fn follow_due(due: &mut DueByTarget, entry: &Entry, position: usize) {
         Entry::Done { target, action } | Entry::Released { target, action, .. } => {
             due.remove(&(target.clone(), action.clone()));
         }
-        Entry::Started { .. } | Entry::Applying { .. } | Entry::Finished { .. } | Entry::Ended { .. } => {}
+        Entry::Started { .. }
+        | Entry::Keeping { .. }
+        | Entry::Applying { .. }
+        | Entry::Finished { .. }
+        | Entry::Ended { .. } => {}
     }
 }
 
@@ -112,6 +125,9 @@ pub fn settle(journal: &dyn Journal) -> Result<()> {
 /// A run as its entries tell it.
 struct CutRun {
     report: Report,
+    images: Option<RunImages>,
+    /// What was kept ahead of turns that did not come yet.
+    kept: BTreeMap<ResourceId, Images>,
     resources: u64,
     applying: Option<ResourceId>,
     positions: BTreeMap<ResourceId, usize>,
@@ -121,7 +137,7 @@ struct CutRun {
 impl CutRun {
     /// The run that `entry` starts; nothing where a later version wrote it.
     fn begin(entry: &Entry) -> Option<Self> {
-        let Entry::Started { format, run, at, node, policy, revision, resources } = entry else { return None };
+        let Entry::Started { format, run, at, node, policy, revision, resources, undoes } = entry else { return None };
         if *format > JOURNAL_FORMAT {
             return None;
         }
@@ -131,6 +147,7 @@ impl CutRun {
             node: node.clone(),
             policy: policy.clone(),
             revision: *revision,
+            undoes: *undoes,
             mode: Mode::Apply,
             started: *at,
             millis: 0,
@@ -141,8 +158,26 @@ impl CutRun {
             notifications: Vec::new(),
             remarks: Vec::new(),
         };
+        let images = RunImages {
+            format: IMAGES_FORMAT,
+            run: *run,
+            undoes: *undoes,
+            started: *at,
+            node: node.clone(),
+            policy: policy.clone(),
+            revision: *revision,
+            resources: Vec::new(),
+        };
         let (positions, due) = (BTreeMap::new(), BTreeMap::new());
-        Some(Self { report, resources: *resources, applying: None, positions, due })
+        Some(Self {
+            report,
+            images: Some(images),
+            kept: BTreeMap::new(),
+            resources: *resources,
+            applying: None,
+            positions,
+            due,
+        })
     }
 
     fn follow(&mut self, entry: &Entry) {
@@ -152,7 +187,14 @@ impl CutRun {
                 let due = self.due.entry((target.clone(), action.clone())).or_insert((*timing, Vec::new()));
                 due.1.push(source.clone());
             }
-            Entry::Applying { id, .. } => self.applying = Some(id.clone()),
+            Entry::Keeping { id, images } => drop(self.kept.insert(id.clone(), images.clone())),
+            Entry::Applying { id, images, .. } => {
+                self.applying = Some(id.clone());
+                let images = self.kept.remove(id).filter(|_| images.is_empty()).unwrap_or_else(|| images.clone());
+                if let Some(all) = &mut self.images {
+                    all.add(id, images);
+                }
+            }
             Entry::Finished { resource } => {
                 self.applying.take_if(|id| *id == resource.id);
                 self.list((**resource).clone());

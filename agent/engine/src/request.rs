@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use converge_model::report::Mode;
-use converge_model::{Cancel, Catalog, Clock, EventSink, Kinds, Report, RunId, System};
+use converge_model::{Cancel, Catalog, Clock, EventSink, Keeper, Kinds, Report, RunId, System};
 
+use crate::images::RunImages;
 use crate::journal::Journal;
 use crate::ledger::{Ledger, LedgerStore};
 
@@ -28,6 +29,10 @@ pub struct RunRequest<'a> {
     pub system: &'a dyn System,
     /// What earlier runs left to be done, and where this one writes down what it is about to do.
     pub journal: &'a dyn Journal,
+    /// Where contents are kept that the run overwrites; without one, nothing is.
+    pub keeper: Option<&'a dyn Keeper>,
+    /// The run that this one undoes, where it is for that: it owns nothing, and leaves what is due to the next one.
+    pub undoes: Option<RunId>,
     /// What the policy owns.
     pub ledger: &'a dyn LedgerStore,
     /// Where time comes from.
@@ -48,4 +53,6 @@ pub struct RunResult {
     /// The ledger to be saved; nothing where it is as it was. Once it is saved, and the report put where it cannot be
     /// lost, [`settle`](crate::settle) reduces the journal to what is still due.
     pub ledger: Option<Ledger>,
+    /// What was overwritten; nothing where nothing was, or nothing is kept.
+    pub images: Option<RunImages>,
 }

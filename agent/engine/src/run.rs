@@ -1,14 +1,17 @@
 //! One run: build, order, look, converge each in turn, notify, report.
 
+use std::collections::BTreeMap;
+
 use converge_model::report::{Mode, ReportedError};
-use converge_model::{CatalogResource, Change, Changes, Error, Key, Outcome, ResourceReport, Result};
+use converge_model::{CatalogResource, Change, Changes, Error, Images, Key, Outcome, ResourceReport, Result};
 
 use crate::diary::Diary;
 use crate::doubt::Doubts;
 use crate::guard::{Decided, are_settled, decide_ahead};
+use crate::images::RunImages;
 use crate::item::{Item, build_all, build_orphans};
 use crate::journal::Entry;
-use crate::keys::ChangedKeys;
+use crate::keys::{ChangedKeys, Moment};
 use crate::notification::Notifications;
 use crate::order::{Blocked, Order};
 use crate::orphan::Orphaned;
@@ -31,8 +34,12 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
     };
     let mut items = build_all(request.catalog, request.kinds);
     let order = Order::of(&items);
-    let mut ownership = Ownership::new(request.catalog, request.kinds, request.ledger, recovery.created);
-    let Orphaned { removals, staying, released } = ownership.orphaned(&items);
+    // What is put back is nobody's: neither ledger nor what is due has anything to do with it.
+    let is_undo = request.undoes.is_some();
+    let created = if is_undo { BTreeMap::new() } else { recovery.created };
+    let mut ownership = Ownership::new(request.catalog, request.kinds, request.ledger, created);
+    let Orphaned { removals, staying, released } =
+        if is_undo { Orphaned::default() } else { ownership.orphaned(&items) };
     items.extend(build_orphans(&removals, request.catalog, request.kinds));
 
     let mut record = Record::begin(request, items.len() + staying.len());
@@ -66,6 +73,8 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
         notifications: Notifications::default(),
         diary: Diary::new(request, started, items.len() + staying.len()),
         ownership,
+        images: RunImages::begin(request, started),
+        kept_ahead: BTreeMap::new(),
         record,
         unflushed: false,
         touched: false,
@@ -73,7 +82,10 @@ pub fn run(request: &RunRequest<'_>) -> RunResult {
         clock_mark: request.clock.monotonic_micros(),
         items: &items,
     };
-    run.inherit(recovery.due);
+    if !is_undo {
+        run.inherit(recovery.due);
+    }
+    run.keep_ahead();
     run.converge_all(order.sequence.iter().copied().chain(request.catalog.resources.len()..items.len()).collect());
     for (position, (id, reason)) in staying.into_iter().enumerate() {
         let report = ResourceReport { reason: Some(reason), ..ended(id, Outcome::Skipped) };
@@ -102,6 +114,10 @@ pub(crate) struct Run<'a> {
     pub(crate) notifications: Notifications,
     pub(crate) diary: Diary<'a>,
     pub(crate) ownership: Ownership<'a>,
+    /// What was about to be overwritten.
+    pub(crate) images: RunImages,
+    /// What was kept before the first turn, with the moment at which it was seen.
+    pub(crate) kept_ahead: BTreeMap<usize, (Moment, Images)>,
     pub(crate) record: Record<'a>,
     /// Whether anything was changed that may not be durable yet.
     pub(crate) unflushed: bool,
@@ -209,7 +225,7 @@ impl<'a> Run<'a> {
         self.clock_mark = now;
         let ignored = ending.outcome == Outcome::Failed && declared.ignore_failure;
         let orphan = self.items[position].orphan.then(|| "left the policy".to_owned());
-        let told = ending.outcome != Outcome::UpToDate && orphan.is_none();
+        let told = ending.outcome != Outcome::UpToDate && orphan.is_none() && self.request.undoes.is_none();
         let report = ResourceReport {
             changes: ending.changes.map(Redacted::into_inner).unwrap_or_default(),
             reason: ending.reason.or(orphan),
@@ -239,8 +255,10 @@ impl<'a> Run<'a> {
             self.record.fail(own(error).get());
         }
         let ledger = match self.request.mode {
-            Mode::Apply => self.ownership.after(self.items, &self.outcomes, released, self.touched),
-            Mode::Plan => None,
+            Mode::Apply if self.request.undoes.is_none() => {
+                self.ownership.after(self.items, &self.outcomes, released, self.touched)
+            }
+            Mode::Apply | Mode::Plan => None,
         };
         for remark in self.ownership.take_remarks() {
             self.record.remark(remark);
@@ -250,7 +268,8 @@ impl<'a> Run<'a> {
             self.record.remark(format!("{error}; after a kill, the next run knows less of this one"));
         }
         let micros = self.request.clock.monotonic_micros().saturating_sub(begun);
-        RunResult { report: self.record.end(micros), ledger }
+        let images = Some(self.images).filter(|images| !images.resources.is_empty());
+        RunResult { report: self.record.end(micros), ledger, images }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Neighbouring package resources as one transaction, and who is to blame when it fails.
 
 use converge_model::system::packages::Transaction;
-use converge_model::{Changes, Timing};
+use converge_model::{Changes, Result, Timing};
 
 use crate::caught::caught;
 use crate::converge::Before;
+use crate::images::Keeping;
 use crate::notification::Announced;
 use crate::run::Run;
 use crate::sweep::Seen;
@@ -95,13 +96,24 @@ impl Run<'_> {
                 continue;
             };
             let mut announced = Announced::by(*position);
-            begun = begun && self.begin_change(*position, &changes, None, &mut announced).is_ok();
+            begun = begun && self.begin_joined(*position, &changes, &mut announced).is_ok();
             before.push(Some(Before { changes, succeeded: false, announced }));
         }
         let succeeded = begun && self.make_durable().is_ok() && self.transact_together(joined, &before);
         for (position, before) in joined.members.iter().zip(before) {
             self.turn(*position, before.map(|before| Before { succeeded, ..before }));
         }
+    }
+
+    fn begin_joined(&mut self, position: usize, changes: &Changes, announced: &mut Announced) -> Result<()> {
+        let items = self.items;
+        let seen = std::mem::replace(&mut self.sightings[position].seen, Seen::Nothing);
+        let keeping = match (items[position].converger(), &seen) {
+            (Some(resource), Seen::Differs(observed)) => self.keep(position, resource, observed),
+            _ => Ok(Keeping::default()),
+        };
+        self.sightings[position].seen = seen;
+        self.begin_change(position, changes, None, keeping?, announced)
     }
 
     fn differing(&self, position: usize) -> Option<Changes> {

@@ -3,9 +3,11 @@
 use converge_model::system::accounts::User;
 use converge_model::system::files::{Attributes, FileType, Metadata};
 use converge_model::{
-    AbsPath, Change, Changes, Content, Error, ErrorKind, Mode, PropertyType, Result, Shown, System, TypeSchema, Value,
+    AbsPath, BlobRef, Change, Changes, Content, Error, ErrorKind, Mode, PropertyType, Result, Shown, System,
+    TypeSchema, Value,
 };
 
+use crate::past::{self, Past};
 use crate::{obstacle, text_diff};
 
 /// What sshd takes: nobody else may write there, or it ignores the keys.
@@ -130,6 +132,18 @@ impl AuthorizedKeys {
         };
         guard("directory", observed.directory, FileType::Directory, DIRECTORY_MODE);
         guard("file", observed.file, FileType::Regular, FILE_MODE);
+    }
+
+    /// What making the keys of `user` right overwrites.
+    pub(crate) fn images(&self, user: &User, observed: &Observed, past: &mut Past<'_>) -> Result<()> {
+        let place = Place::of(user)?;
+        if observed.directory.is_none() {
+            past.overwrite(&place.directory, None, past::image_at("directory", &place.directory, []))?;
+        }
+        let content = self.content();
+        let blob = Value::Blob(BlobRef { digest: content.digest(), size: content.size() });
+        let after = past::image_at("file", &place.file, [("content", Some(blob))]);
+        past.overwrite(&place.file, observed.file.as_ref(), after)
     }
 
     /// Makes the keys of `user` right, whatever is there.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use converge_model::system::files::{Attributes, FileType, Metadata};
 use converge_model::{
-    AbsPath, AccountName, AnyResource, Change, Changes, Declared, DeclaredPaths, Error, ErrorKind, Footprint, Kind,
-    KindSchema, Mode, Properties, Resource, ResourceSpec, Result, Shown, System,
+    AbsPath, AccountName, AnyResource, Change, Changes, Declared, DeclaredPaths, Error, ErrorKind, Footprint, Images,
+    Keeper, Kind, KindSchema, Mode, Properties, Resource, ResourceSpec, Result, Shown, System,
 };
 
 use crate::ensure::{self, Ensure};
 use crate::ownership::{self, Differing, Ownership};
+use crate::past::{self, Past};
 use crate::{obstacle, path_keys};
 
 /// The row of the registry. What left the policy is removed only when it is empty: what else is in it is not ours.
@@ -382,6 +383,30 @@ impl Resource for DirectoryResource {
                 "remove it if it is not needed, or declare the directory elsewhere",
             )),
         }
+    }
+
+    fn images(&self, system: &dyn System, state: &State, changes: &Changes, keeper: &dyn Keeper) -> Result<Images> {
+        let mut past = Past::new(system, keeper);
+        match (&state.there, state.file_type()) {
+            (None, _) => {
+                for directory in &state.missing {
+                    past.overwrite(directory, None, past::image_at("directory", directory, []))?;
+                }
+                past.overwrite(&state.at, None, past::image_at("directory", &state.at, self.ownership.declared()))?;
+            }
+            (Some(there), Some(FileType::Directory)) if self.is_wanted() => {
+                if ownership::is_changed(changes) {
+                    past.set_attributes("directory", &state.at, there, changes, &self.ownership);
+                }
+                for (path, _) in &state.undeclared {
+                    past.remove_tree(path)?;
+                }
+            }
+            (Some(_), Some(FileType::Directory)) => past.remove_tree(&state.at)?,
+            // Anything else in the way is never replaced.
+            _ => {}
+        }
+        Ok(past.images)
     }
 
     fn footprint(&self) -> Footprint {

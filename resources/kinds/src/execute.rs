@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use converge_model::system::commands::{CommandSpec, Exit, Purpose};
 use converge_model::{
-    AbsPath, AccountName, AnyResource, Change, Changes, CommandLine, Error, ErrorKind, Footprint, Key, Kind,
-    KindSchema, Mode, OneOrMany, Properties, PropertyType, Resource, ResourceId, ResourceSpec, Result, Shown, Span,
-    System, TypeSchema, Value,
+    AbsPath, AccountName, AnyResource, Change, Changes, CommandLine, Error, ErrorKind, Footprint, Images, Keeper, Key,
+    Kind, KindSchema, Mode, OneOrMany, Properties, PropertyType, Resource, ResourceId, ResourceSpec, Result, Shown,
+    Span, System, TypeSchema, Value,
 };
 
 use crate::{path_keys, validation};
@@ -221,6 +221,10 @@ impl Resource for ExecuteResource {
 
     fn apply(&self, system: &dyn System, _done: &bool, _changes: &Changes) -> Result<()> {
         self.run(system)
+    }
+
+    fn images(&self, _: &dyn System, _done: &bool, _changes: &Changes, _: &dyn Keeper) -> Result<Images> {
+        Ok(Images::lost("a command was run, and nobody knows what takes back what it did"))
     }
 
     fn footprint(&self) -> Footprint {

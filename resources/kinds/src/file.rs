@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use converge_model::system::files::{Check, FileType, Metadata};
 use converge_model::{
-    AbsPath, AccountName, AnyResource, Change, Changes, Content, Error, ErrorKind, Footprint, Kind, KindSchema, Mode,
-    Properties, Resource, ResourceSpec, Result, Shown, System,
+    AbsPath, AccountName, AnyResource, BlobRef, Change, Changes, Content, Error, ErrorKind, Footprint, Image, Images,
+    Keeper, Kind, KindSchema, Mode, Properties, Resource, ResourceSpec, Result, Shown, System, Value,
 };
 
 use crate::ensure::{self, Ensure};
 use crate::ownership::{self, Differing, Ownership};
+use crate::past::{self, Past};
 use crate::validation::{self, ValidationCommand};
 use crate::{obstacle, path_keys, text_diff};
 
@@ -120,6 +121,16 @@ impl FileResource {
         Ok(Compared { sizes, bytes })
     }
 
+    /// The file as it is to be.
+    fn image(&self, at: &AbsPath) -> Option<Image> {
+        if !self.is_wanted() {
+            return past::nothing_at(at, FileType::Regular);
+        }
+        let blob = |content: &Content| Value::Blob(BlobRef { digest: content.digest(), size: content.size() });
+        let [owner, group, mode] = self.ownership.declared();
+        past::image_at("file", at, [("content", self.properties.content.as_ref().map(blob)), owner, group, mode])
+    }
+
     fn remove(&self, system: &dyn System, state: &State) -> Result<()> {
         match &state.there {
             Some(there) if there.file_type == FileType::Directory => Err(obstacle::in_the_way(
@@ -221,6 +232,17 @@ impl Resource for FileResource {
                 "remove it if it is not needed, or declare the file elsewhere",
             )),
         }
+    }
+
+    fn images(&self, system: &dyn System, state: &State, changes: &Changes, keeper: &dyn Keeper) -> Result<Images> {
+        let mut past = Past::new(system, keeper);
+        match &state.there {
+            Some(there) if there.file_type == FileType::Regular && self.is_wanted() && !changes.has("content") => {
+                past.set_attributes("file", &state.at, there, changes, &self.ownership);
+            }
+            there => past.overwrite(&state.at, there.as_ref(), self.image(&state.at))?,
+        }
+        Ok(past.images)
     }
 
     fn is_absent(&self, state: &State) -> Option<bool> {

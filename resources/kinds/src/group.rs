@@ -2,13 +2,14 @@
 
 use converge_model::system::accounts::{Group, GroupSettings};
 use converge_model::{
-    AnyResource, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties, Resource, ResourceSpec,
-    Result, System, property,
+    AnyResource, Changes, Error, ErrorKind, Footprint, Image, Images, Keeper, Key, Kind, KindSchema, Properties,
+    Resource, ResourceSpec, Result, System, Value, property,
 };
 
 use crate::account_property::{AccountNames, AccountNumber};
 use crate::ensure::{self, Ensure};
 use crate::membership::{self, Membership};
+use crate::past;
 
 /// The row of the registry.
 pub(crate) const KIND: Kind = Kind { schema, build, removal: |spec| Some(ensure::absent(spec, &[])) };
@@ -128,6 +129,28 @@ impl Resource for GroupResource {
             None => accounts.add_group(&self.name, &settings),
             Some(_) => accounts.modify_group(&self.name, &settings),
         }
+    }
+
+    fn images(&self, _: &dyn System, group: &Option<Group>, changes: &Changes, _: &dyn Keeper) -> Result<Images> {
+        let image = |properties| Image::new("group", &self.name, properties);
+        let number = |gid: u32| Value::Integer(i64::from(gid));
+        let nothing = || image([("ensure", past::absent()), ("gid", None), ("members", None), ("members_mode", None)]);
+        let is_removed = self.properties.ensure == Ensure::Absent;
+        let touched = |property: &str| is_removed || changes.has(property);
+        let exact = || Some(Value::from(Membership::Exact.word())).filter(|_| touched("members"));
+        let declared = || {
+            let members = self.members(group.as_ref()).filter(|_| touched("members"));
+            let gid = self.properties.gid.filter(|_| touched("gid")).map(|gid| number(gid.0));
+            image([("ensure", None), ("gid", gid), ("members", members.map(Value::from)), ("members_mode", exact())])
+        };
+        let Some(there) = group else { return Ok(Images::of(nothing(), declared())) };
+        let before = image([
+            ("ensure", None),
+            ("gid", Some(number(there.gid)).filter(|_| touched("gid"))),
+            ("members", Some(Value::from(there.members.clone())).filter(|_| touched("members"))),
+            ("members_mode", exact()),
+        ]);
+        Ok(Images::of(before, if is_removed { nothing() } else { declared() }))
     }
 
     fn footprint(&self) -> Footprint {

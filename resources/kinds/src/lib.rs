@@ -36,6 +36,7 @@ mod package;
 mod package_names;
 mod package_verdict;
 mod password_hash;
+mod past;
 mod path_keys;
 mod registry;
 mod service;

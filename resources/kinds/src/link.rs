@@ -4,11 +4,12 @@ use std::path::{Component, Path, PathBuf};
 
 use converge_model::system::files::FileType;
 use converge_model::{
-    AbsPath, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
-    PropertyType, Resource, ResourceSpec, Result, Shown, System, TypeSchema, Value,
+    AbsPath, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Images, Keeper, Key, Kind, KindSchema,
+    Properties, PropertyType, Resource, ResourceSpec, Result, Shown, System, TypeSchema, Value,
 };
 
 use crate::ensure::{self, Ensure};
+use crate::past::{self, Past};
 use crate::{obstacle, path_keys};
 
 /// The row of the registry. A hard link is taken away by name: the file it was a name of stays.
@@ -244,6 +245,20 @@ impl Resource for LinkResource {
             },
         }
         .map_err(|error| obstacle::with_parent_hint(error, &self.path))
+    }
+
+    fn images(&self, system: &dyn System, state: &State, _changes: &Changes, keeper: &dyn Keeper) -> Result<Images> {
+        let mut past = Past::new(system, keeper);
+        let there = if state.found.is_some() { system.files().metadata(&self.path)? } else { None };
+        let after = match self.properties.ensure {
+            Ensure::Absent => past::nothing_at(&self.path, FileType::Symlink),
+            Ensure::Present => {
+                let to = self.properties.to.as_ref().map(|LinkTarget(to)| to.as_str().into());
+                past::image_at("link", &self.path, [("to", to), ("type", Some(self.properties.r#type.word().into()))])
+            }
+        };
+        past.overwrite(&self.path, there.as_ref(), after)?;
+        Ok(past.images)
     }
 
     fn footprint(&self) -> Footprint {

@@ -1,9 +1,9 @@
 //! Owner, group and mode of what is at a path.
 
 use converge_model::system::files::{Attributes, Metadata};
-use converge_model::{AccountName, Change, Changes, Key, Mode, Result, Shown, System};
+use converge_model::{AccountName, Change, Changes, Key, Mode, Result, Shown, System, Value};
 
-use crate::account_lookup;
+use crate::{account_lookup, past};
 
 /// Owner, group and mode as declared; what is not declared is not managed.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +78,15 @@ impl Ownership {
             None => None,
         };
         Ok(Attributes { uid, gid, mode: self.mode.map(|mode| mode.0) })
+    }
+
+    /// All that is declared, as properties.
+    pub(crate) fn declared(&self) -> [(&'static str, Option<Value>); 3] {
+        [
+            ("owner", self.owner.as_ref().map(past::account)),
+            ("group", self.group.as_ref().map(past::account)),
+            ("mode", self.mode.map(|mode| mode.to_string().into())),
+        ]
     }
 
     /// The users and groups that must be there.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use converge_model::system::packages::{Install, Installed, PackageState, Transaction};
 use converge_model::{
-    AbsPath, AnyResource, ByName, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
-    Resource, ResourceSpec, Result, Shown, Span, System, Value,
+    AbsPath, AnyResource, ByName, Change, Changes, Error, ErrorKind, Footprint, Image, Images, Keeper, Key, Kind,
+    KindSchema, Properties, Resource, ResourceSpec, Result, Shown, Span, System, Value,
 };
 
 use crate::ensure;
@@ -309,6 +309,41 @@ impl PackageResource {
         seen.iter().map(|package| self.see(system, &package.name)).collect()
     }
 
+    /// One package, as it is and as it is to be.
+    fn image(&self, seen: &Seen, images: &mut Images) {
+        let name = &seen.name;
+        let gone = || (None, Some(PackageEnsure::Absent.word().into()));
+        let there = seen.installed.as_ref().filter(|there| there.state != PackageState::ConfigFiles);
+        let as_before = there.map(|there| Value::from(there.version.clone()));
+        let (before, after) = match (&seen.verdict, &as_before) {
+            (Verdict::Right, _) => ((None, None), (None, None)),
+            (Verdict::Remove, _) => ((as_before, None), gone()),
+            (Verdict::Purge, _) => {
+                images.lost.push(format!("the configuration files of the package {name} are not put back"));
+                if as_before.is_none() {
+                    return;
+                }
+                ((as_before, None), gone())
+            }
+            (Verdict::Install(_) | Verdict::NoVersion(_), None) => {
+                images.lost.push(format!(
+                    "what came along with the package {name} stays: packages that it needs, its configuration and data"
+                ));
+                (gone(), (None, None))
+            }
+            (Verdict::Install(version), Some(_)) => ((as_before, None), (version.clone().map(Value::from), None)),
+            (Verdict::NoVersion(_), Some(_)) => ((as_before, None), (None, None)),
+        };
+        // What is gone holds nothing.
+        let hold = |ensure: &Option<Value>, held: Option<bool>| held.filter(|_| ensure.is_none()).map(Value::Boolean);
+        let change = self.hold_change(seen);
+        let image = |(version, ensure): (Option<Value>, Option<Value>), held: Option<bool>| {
+            let hold = hold(&ensure, held);
+            Image::new("package", name, [("ensure", ensure), ("hold", hold), ("version", version)])
+        };
+        images.push(image(before, change.map(|hold| !hold)), image(after, change));
+    }
+
     /// How a property is called: with the package where there are several.
     fn property(&self, property: &str, package: &Seen) -> String {
         if self.names.len() == 1 { property.to_owned() } else { format!("{property} of {}", package.name) }
@@ -382,6 +417,14 @@ impl Resource for PackageResource {
             Some(refusal) => Err(refusal),
             None => system.packages().transact(&self.transaction_of(&seen)),
         }
+    }
+
+    fn images(&self, _: &dyn System, state: &Vec<Seen>, _changes: &Changes, _: &dyn Keeper) -> Result<Images> {
+        let mut images = Images::default();
+        for seen in state.iter().filter(|seen| seen.verdict != Verdict::Right || self.hold_change(seen).is_some()) {
+            self.image(seen, &mut images);
+        }
+        Ok(images)
     }
 
     fn footprint(&self) -> Footprint {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use converge_model::system::commands::{CommandSpec, Exit, Purpose};
 use converge_model::system::services::{Activity, Enablement, UnitAction, UnitStatus};
 use converge_model::{
-    AnyResource, ByName, Change, Changes, CommandLine, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
-    Resource, ResourceSpec, Result, Shown, Span, System, Value,
+    AnyResource, ByName, Change, Changes, CommandLine, Error, ErrorKind, Footprint, Image, Images, Keeper, Key, Kind,
+    KindSchema, Properties, Resource, ResourceSpec, Result, Shown, Span, System, Value,
 };
 
 use crate::{path_keys, unit_name, validation};
@@ -231,6 +231,25 @@ impl Resource for ServiceResource {
             _ => {}
         }
         self.set_masked(system, changes, true)
+    }
+
+    fn images(&self, _: &dyn System, status: &UnitStatus, changes: &Changes, _: &dyn Keeper) -> Result<Images> {
+        let declared = |name, value: Option<bool>| (name, value.filter(|_| changes.has(name)).map(Value::Boolean));
+        let masked = status.enablement == Enablement::Masked;
+        let running = matches!(status.activity, Activity::Active | Activity::Activating);
+        // What is masked cannot be said to run or to start at boot.
+        let open = |value| if masked { None } else { Some(value) };
+        let before = [
+            declared("enabled", open(status.enablement == Enablement::Enabled)),
+            declared("masked", Some(masked)),
+            declared("running", if running { open(true) } else { Some(false) }),
+        ];
+        if before.iter().all(|(_, value)| value.is_none()) {
+            return Ok(Images::default());
+        }
+        let ServiceProperties { running, enabled, masked } = self.properties;
+        let after = [declared("enabled", enabled), declared("masked", masked), declared("running", running)];
+        Ok(Images::of(Image::new("service", &self.unit, before), Image::new("service", &self.unit, after)))
     }
 
     fn footprint(&self) -> Footprint {

@@ -3,8 +3,8 @@
 use converge_model::system::accounts::{Password, User, UserSettings};
 use converge_model::system::files::FileType;
 use converge_model::{
-    AccountName, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Key, Kind, KindSchema, Properties,
-    Resource, ResourceSpec, Result, Shown, System, property,
+    AccountName, AnyResource, Change, Changes, Error, ErrorKind, Footprint, Image, Images, Keeper, Key, Kind,
+    KindSchema, Properties, Resource, ResourceSpec, Result, Shown, System, Value, property,
 };
 
 use crate::account_property::{AccountNames, AccountNumber, PasswdPath, PasswdText};
@@ -13,6 +13,7 @@ use crate::day::Expiry;
 use crate::ensure::{self, Ensure};
 use crate::membership::{self, Membership};
 use crate::password_hash::PasswordHash;
+use crate::past::{self, Past};
 use crate::{account_lookup, home_directory};
 
 /// The row of the registry. The home directory of a user that left the policy stays, whatever was declared of it.
@@ -135,6 +136,62 @@ struct State {
 }
 
 impl UserResource {
+    fn image<const N: usize>(&self, properties: [(&str, Option<Value>); N]) -> Option<Image> {
+        Image::new("user", &self.name, properties)
+    }
+
+    /// What brings back a user that is to be removed, but for what only it could give back.
+    fn removed(&self, system: &dyn System, user: &User, past: &mut Past<'_>) -> Result<()> {
+        let accounts = system.accounts();
+        let own_group = accounts.group_name(user.gid)?.filter(|group| *group == self.name);
+        if own_group.is_some() {
+            let image = |gid, ensure| Image::new("group", &self.name, [("ensure", ensure), ("gid", gid)]);
+            past.images.push(image(past::number(user.gid), None), image(None, past::absent()));
+        }
+        let before = self.image([
+            ("uid", past::number(user.uid)),
+            ("group", own_group.map(Value::from).or_else(|| past::number(user.gid))),
+            ("groups", Some(accounts.supplementary_groups(&self.name)?.into())),
+            ("home", Some(user.home.clone().into())),
+            ("shell", Some(user.shell.clone().into()).filter(|_| !user.shell.is_empty())),
+            ("comment", Some(user.comment.clone().into())),
+        ]);
+        past.images.push(before, self.image([("ensure", past::absent())]));
+        past.lost(format!("the password of {} is not put back", self.name));
+        if self.properties.remove_home {
+            past.lost(format!("what was in the home directory {} is not put back", user.home));
+        }
+        Ok(())
+    }
+
+    fn properties_before(&self, state: &State, user: &User) -> [(&'static str, Option<Value>); 8] {
+        let password = state.password.as_ref();
+        [
+            ("uid", past::number(user.uid)),
+            ("group", past::number(user.gid)),
+            ("groups", Some(state.groups.clone().into())),
+            ("home", Some(user.home.clone().into())),
+            ("shell", Some(user.shell.clone().into()).filter(|_| !user.shell.is_empty())),
+            ("comment", Some(user.comment.clone().into())),
+            ("locked", password.map(|password| password.locked.into())),
+            ("expires", password.map(|password| Expiry(password.expires).to_string().into())),
+        ]
+    }
+
+    fn properties_after(&self) -> [(&'static str, Option<Value>); 8] {
+        let properties = &self.properties;
+        [
+            ("uid", properties.uid.and_then(|uid| past::number(uid.0))),
+            ("group", properties.group.as_ref().map(past::account)),
+            ("groups", properties.groups.as_ref().map(|groups| groups.to_vec().into())),
+            ("home", properties.home.as_ref().map(|home| home.to_string().into())),
+            ("shell", properties.shell.as_ref().map(|shell| shell.to_string().into())),
+            ("comment", properties.comment.as_deref().map(|comment| comment.clone().into())),
+            ("locked", properties.locked.map(Value::from)),
+            ("expires", properties.expires.map(|expires| expires.to_string().into())),
+        ]
+    }
+
     fn has_secrets(&self) -> bool {
         self.properties.password.is_some() || self.properties.locked.is_some() || self.properties.expires.is_some()
     }
@@ -337,6 +394,41 @@ impl Resource for UserResource {
             Some(keys) => keys.apply(system, &user),
             None => Ok(()),
         }
+    }
+
+    fn images(&self, system: &dyn System, state: &State, changes: &Changes, keeper: &dyn Keeper) -> Result<Images> {
+        let mut past = Past::new(system, keeper);
+        match (&state.user, self.properties.ensure) {
+            (None, _) => {
+                past.images.push(self.image([("ensure", past::absent())]), self.image([]));
+                past.lost(format!("the home directory of {} stays, where one was made with it", self.name));
+            }
+            (Some(user), Ensure::Absent) => self.removed(system, user, &mut past)?,
+            (Some(user), Ensure::Present) => {
+                let touched =
+                    |(name, value): (&'static str, Option<Value>)| (name, value.filter(|_| changes.has(name)));
+                let (before, after) = (self.properties_before(state, user), self.properties_after());
+                if before.iter().any(|(name, _)| changes.has(name)) {
+                    let exact = Some(Membership::Exact.word().into()).filter(|_| changes.has("groups"));
+                    let mut before = self.image(before.map(touched));
+                    if let (Some(image), Some(exact)) = (&mut before, exact) {
+                        image.properties.insert("groups_mode".to_owned(), exact);
+                    }
+                    past.images.push(before, self.image(after.map(touched)));
+                }
+                if changes.has("password") {
+                    past.lost(format!("the password that {} had is not kept", self.name));
+                }
+                if changes.has("create_home") {
+                    past.lost(format!("the home directory that was made for {} stays", self.name));
+                }
+                if let Some(keys) = self.properties.authorized_keys.as_ref().filter(|_| changes.has("authorized_keys"))
+                {
+                    keys.images(user, &state.keys, &mut past)?;
+                }
+            }
+        }
+        Ok(past.images)
     }
 
     fn footprint(&self) -> Footprint {

@@ -150,6 +150,9 @@ pub struct Report {
     /// The revision's serial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<u64>,
+    /// The run that it undid, where it was for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<RunId>,
     /// Whether it changed the machine or predicted.
     pub mode: Mode,
     /// When it began.

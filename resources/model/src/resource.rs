@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::change::Changes;
 use crate::error::{Error, ErrorKind, Result};
+use crate::image::{Images, Keeper};
 use crate::path::AbsPath;
 use crate::system::System;
 use crate::system::packages::Transaction;
@@ -102,6 +103,21 @@ pub trait Resource: Send + Sync + 'static {
         None
     }
 
+    /// What making `changes` overwrites, so that it can be put back: each thing as it is, and as it is to be. Contents go to
+    /// `keeper`. A kind that does not say is told of as one whose doings stay.
+    ///
+    /// # Errors
+    /// Where what is there could not be looked at or kept. Then the changes are not made.
+    fn images(
+        &self,
+        _system: &dyn System,
+        _state: &Self::State,
+        _changes: &Changes,
+        _keeper: &dyn Keeper,
+    ) -> Result<Images> {
+        Ok(Images::lost("its kind does not know how to take back what it did"))
+    }
+
     /// The changes as a package transaction that may be joined with its neighbours'; nothing for other kinds.
     /// Where it is something, carrying out the transaction is the same as [`apply`](Resource::apply).
     fn transaction(&self, _state: &Self::State, _changes: &Changes) -> Option<Transaction> {
@@ -150,8 +166,21 @@ pub trait AnyResource: Send + Sync {
     /// As [`Resource::covers`].
     fn covers(&self, changes: &Changes, action: &str) -> bool;
 
+    /// As [`Resource::images`].
+    ///
+    /// # Errors
+    /// As [`Resource::images`].
+    fn images(&self, system: &dyn System, observed: &Observed, keeper: &dyn Keeper) -> Result<Images>;
+
     /// As [`Resource::transaction`].
     fn transaction(&self, observed: &Observed) -> Option<Transaction>;
+}
+
+fn state_of<R: Resource>(observed: &Observed) -> Result<&R::State> {
+    observed
+        .state
+        .downcast_ref()
+        .ok_or_else(|| Error::new(ErrorKind::Invalid, "apply", "the changes", "they were observed by another resource"))
 }
 
 impl<R: Resource> AnyResource for R {
@@ -163,12 +192,11 @@ impl<R: Resource> AnyResource for R {
     }
 
     fn apply(&self, system: &dyn System, observed: &Observed) -> Result<()> {
-        match observed.state.downcast_ref::<R::State>() {
-            Some(state) => Resource::apply(self, system, state, &observed.changes),
-            None => {
-                Err(Error::new(ErrorKind::Invalid, "apply", "the changes", "they were observed by another resource"))
-            }
-        }
+        Resource::apply(self, system, state_of::<R>(observed)?, &observed.changes)
+    }
+
+    fn images(&self, system: &dyn System, observed: &Observed, keeper: &dyn Keeper) -> Result<Images> {
+        Resource::images(self, system, state_of::<R>(observed)?, &observed.changes, keeper)
     }
 
     fn footprint(&self) -> Footprint {
@@ -184,7 +212,6 @@ impl<R: Resource> AnyResource for R {
     }
 
     fn transaction(&self, observed: &Observed) -> Option<Transaction> {
-        let state = observed.state.downcast_ref::<R::State>()?;
-        Resource::transaction(self, state, &observed.changes)
+        Resource::transaction(self, state_of::<R>(observed).ok()?, &observed.changes)
     }
 }

@@ -137,6 +137,7 @@ fn uneventful(summary: ReportSummary) -> Report {
         node: summary.node,
         policy: summary.policy,
         revision: summary.revision,
+        undoes: None,
         mode: converge_model::report::Mode::Apply,
         started: summary.started,
         millis: summary.millis,

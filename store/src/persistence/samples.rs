@@ -15,6 +15,7 @@ pub(super) fn report(millis: i64, random: u128) -> Report {
         node: String::new(),
         policy: "webserver".into(),
         revision: Some(300),
+        undoes: None,
         mode: Mode::Apply,
         started: Timestamp(millis),
         millis: 1234,

@@ -23,6 +23,7 @@ pub(crate) fn report(millis: i64, outcome: Outcome) -> Report {
         node: "whatever it says".into(),
         policy: "web".into(),
         revision: Some(1),
+        undoes: None,
         mode: Mode::Apply,
         started: Timestamp(millis),
         millis: 12,

@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use converge_engine::{Durability, Entry, Journal, Ledger, LedgerStore, RunRequest, RunResult, settle};
+use converge_engine::{
+    Durability, Entry, Journal, Ledger, LedgerStore, Recovery, RunImages, RunRequest, RunResult, Undo, UndoRequest,
+    settle,
+};
 use converge_model::report::Mode;
 use converge_model::{
-    Cancel, Catalog, Clock, Diagnostic, Digest, Event, EventSink, Report, ResourceReport, Result, RunId, System,
-    Timestamp, Value,
+    AbsPath, Cancel, Catalog, Clock, Content, Diagnostic, Digest, Event, EventSink, Keeper, Kept, Report,
+    ResourceReport, Result, RunId, System, Timestamp, Value,
 };
 use converge_policy::attribute::NodeAttributes;
 use converge_policy::bind::{BindInput, NodeIdentity, bind};
@@ -43,6 +46,8 @@ pub struct Node {
     pub knowledge: Knowledge,
     journal: Mutex<Vec<Entry>>,
     ledger: Mutex<Ledger>,
+    images: Mutex<Vec<RunImages>>,
+    runs: AtomicU64,
     clock: SteppedClock,
 }
 
@@ -53,6 +58,8 @@ impl Clone for Node {
             knowledge: self.knowledge.clone(),
             journal: Mutex::new(locked(&self.journal).clone()),
             ledger: Mutex::new(locked(&self.ledger).clone()),
+            images: Mutex::new(locked(&self.images).clone()),
+            runs: AtomicU64::new(self.runs.load(Ordering::Relaxed)),
             clock: SteppedClock::default(),
         }
     }
@@ -99,6 +106,8 @@ impl Node {
             knowledge: Knowledge::default(),
             journal: Mutex::default(),
             ledger: Mutex::default(),
+            images: Mutex::default(),
+            runs: AtomicU64::default(),
             clock: SteppedClock::default(),
         }
     }
@@ -140,12 +149,13 @@ impl Node {
 
     /// What a run would do, as the agent finds out.
     pub fn plan(&self, catalog: &Catalog) -> Told {
-        self.engine(Mode::Plan, catalog, &Overlay::new(&self.machine)).0
+        self.engine(Mode::Plan, catalog, &Overlay::new(&self.machine), None).0
     }
 
     /// A run, and what the agent does after one.
     pub fn run(&self, catalog: &Catalog) -> Told {
-        let (told, ledger) = self.engine(Mode::Apply, catalog, &self.machine);
+        let (told, RunResult { ledger, images, .. }) = self.engine(Mode::Apply, catalog, &self.machine, None);
+        locked(&self.images).extend(images);
         if let Some(ledger) = ledger {
             *locked(&self.ledger) = ledger;
         }
@@ -161,7 +171,7 @@ impl Node {
         if survives {
             self.run(catalog);
         } else {
-            self.engine(Mode::Apply, catalog, &self.machine);
+            self.engine(Mode::Apply, catalog, &self.machine, None);
         }
         let disturbance = Disturbance { fired: self.machine.fault_fired(), operations: self.machine.operations() };
         self.machine.revive();
@@ -174,14 +184,59 @@ impl Node {
         locked(&self.journal).is_empty()
     }
 
+    /// What runs overwrote, oldest first, as far as each came.
+    pub fn images(&self) -> Vec<RunImages> {
+        let mut all = locked(&self.images).clone();
+        all.extend(Recovery::replay(&locked(&self.journal)).images);
+        all.dedup_by_key(|images| images.run);
+        all
+    }
+
+    /// How to undo the run that is `position` from the first, of all that overwrote something.
+    ///
+    /// # Errors
+    /// Where it overwrote nothing of what `only` names.
+    pub fn how_to_undo(&self, position: usize, only: &[&str], force: bool) -> Result<Undo> {
+        let all = self.images();
+        let only: Vec<String> = only.iter().map(|name| (*name).to_owned()).collect();
+        Undo::of(&UndoRequest {
+            images: &all[position],
+            later: &all[position + 1..],
+            only: &only,
+            force,
+            kinds: converge_kinds::registry(),
+            system: &self.machine,
+            has: &|blob| self.machine.blobs().bytes(&Content::Blob(*blob)).is_ok(),
+        })
+    }
+
+    /// What undoing would do.
+    pub fn plan_undo(&self, undo: &Undo, position: usize) -> Told {
+        let undone = self.images()[position].run;
+        self.engine(Mode::Plan, &undo.catalog, &Overlay::new(&self.machine), Some(undone)).0
+    }
+
+    /// Undoes, and does what the agent does afterwards, unless the process is said not to survive.
+    pub fn undo(&self, undo: &Undo, position: usize, survives: bool) -> Told {
+        let all = self.images();
+        let (told, result) = self.engine(Mode::Apply, &undo.catalog, &self.machine, Some(all[position].run));
+        if survives {
+            *locked(&self.images) = all;
+            locked(&self.images).extend(result.images);
+            let _ = settle(&self.journal());
+        }
+        told
+    }
+
     fn journal(&self) -> MemoryJournal<'_> {
         MemoryJournal { machine: &self.machine, entries: &self.journal }
     }
 
-    fn engine(&self, mode: Mode, catalog: &Catalog, system: &dyn System) -> (Told, Option<Ledger>) {
+    fn engine(&self, mode: Mode, catalog: &Catalog, system: &dyn System, undoes: Option<RunId>) -> (Told, RunResult) {
         let listener = Listener::default();
-        let RunResult { report, ledger } = converge_engine::run(&RunRequest {
-            run: RunId::new(1, 1),
+        let run = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
+        let result = converge_engine::run(&RunRequest {
+            run: RunId::new(run.cast_signed(), 1),
             node: &self.knowledge.identity.name,
             revision: None,
             mode,
@@ -189,6 +244,8 @@ impl Node {
             kinds: converge_kinds::registry(),
             system,
             journal: &self.journal(),
+            keeper: Some(&MemoryKeeper(&self.machine)),
+            undoes,
             ledger: &MemoryLedger { machine: &self.machine, ledger: &self.ledger },
             clock: &self.clock,
             events: &listener,
@@ -196,7 +253,7 @@ impl Node {
             deadline: None,
         });
         let steps = std::mem::take(&mut *locked(&listener.0));
-        (Told { steps, report }, ledger)
+        (Told { steps, report: result.report.clone() }, result)
     }
 }
 
@@ -258,6 +315,27 @@ impl LedgerStore for MemoryLedger<'_> {
     fn load(&self) -> Result<Ledger> {
         self.machine.operation("load", "the ledger")?;
         Ok(locked(self.ledger).clone())
+    }
+}
+
+/// Keeps contents among the blobs of the machine: an operation of it.
+struct MemoryKeeper<'a>(&'a MemoryMachine);
+
+/// More than this is not kept of a file.
+const LONGEST_KEPT: u64 = 4_096;
+
+impl Keeper for MemoryKeeper<'_> {
+    fn keep(&self, system: &dyn System, path: &AbsPath, size: u64) -> Result<Kept> {
+        if size > LONGEST_KEPT {
+            return Ok(Kept::Not(format!("it held {size} bytes")));
+        }
+        let bytes = system.files().read(path, LONGEST_KEPT)?;
+        self.0.operation("keep", path)?;
+        Ok(Kept::Whole(self.0.blobs().insert(bytes)))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.0.operation("flush", "what is kept")
     }
 }
 

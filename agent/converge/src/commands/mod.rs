@@ -24,4 +24,5 @@ pub(crate) mod sign;
 pub(crate) mod status;
 pub(crate) mod store;
 pub(crate) mod token;
+pub(crate) mod undo;
 pub(crate) mod why;

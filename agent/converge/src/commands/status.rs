@@ -190,7 +190,7 @@ impl Running {
             match entry {
                 Entry::Applying { id, .. } => resource = Some(id),
                 Entry::Finished { .. } | Entry::Started { .. } | Entry::Ended { .. } => resource = None,
-                Entry::Due { .. } | Entry::Done { .. } | Entry::Released { .. } => {}
+                Entry::Due { .. } | Entry::Keeping { .. } | Entry::Done { .. } | Entry::Released { .. } => {}
             }
         }
         // The last entry says that it is about to be changed.

@@ -14,6 +14,7 @@ use crate::cli::PolicyArgs;
 use crate::clock::{MachineClock, new_run};
 use crate::console::words::moment;
 use crate::failure::Outcome;
+use crate::state::images::ImageStore;
 use crate::state::journal::FileJournal;
 use crate::state::reports::LocalReports;
 
@@ -89,6 +90,12 @@ impl Agent {
         }
         let recovery = Recovery::replay(&entries);
         let kept = LocalReports::new(&self.state, self.config.keep_reports);
+        let images = ImageStore::new(&self.state, &self.config);
+        for overwritten in &recovery.images {
+            if let Err(error) = images.save_of_cut_off(overwritten) {
+                remarks.push(format!("{error}; run {} cannot be undone", overwritten.run));
+            }
+        }
         let last = recovery.reports.len().saturating_sub(1);
         // A run that was killed after its report was kept, and before its journal was settled, has a better one.
         for (number, mut report) in recovery.reports.into_iter().enumerate() {
@@ -115,6 +122,7 @@ pub(super) fn empty_report(run: RunId, (node, policy): (String, String), conclus
         node,
         policy,
         revision: None,
+        undoes: None,
         mode: Mode::Apply,
         started: MachineClock.now(),
         millis: 0,

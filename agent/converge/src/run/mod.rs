@@ -5,11 +5,13 @@ pub(crate) mod crash;
 mod passes;
 pub(crate) mod policy;
 pub(crate) mod signals;
+mod undo;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use converge_engine::{RunImages, RunResult};
 use converge_model::report::{Conclusion, Mode, ReportedError};
 use converge_model::{Cancel, Clock, Error, EventSink, Facts, Report};
 use converge_system::linux::lock::RunLock;
@@ -21,11 +23,14 @@ use crate::config::{AgentConfig, ConfigDir};
 use crate::console::{Console, error_text};
 use crate::failure::{Failure, Outcome, RUN_FAILED, SUCCESS, TROUBLE};
 use crate::state::StateDir;
+use crate::state::images::ImageStore;
 use crate::state::journal::FileJournal;
 use crate::state::reports::LocalReports;
 use crate::state::spool::{Spool, for_store};
 use crash::empty_report;
 use policy::{PolicyChoice, PolicySource, Prepared, Purpose, StorePolicy};
+
+pub(crate) use undo::UndoWish;
 
 pub(crate) use passes::{Pass, PolicyBlobs, bind_to_node};
 
@@ -108,13 +113,15 @@ impl Agent {
                 Pass { agent: self, journal: &journal, run, mode: Mode::Apply, deadline: limits.deadline, facts };
             pass.converge(&prepared, &mut remarks).map_err(|error| (code_of(&error), error))
         });
-        let ((mut report, ledger), never_started) = match outcome {
+        let (done, never_started) = match outcome {
             Ok(done) => (done, None),
             Err((code, error)) => {
                 let conclusion = Conclusion::NotStarted { error: ReportedError::from(&error) };
-                ((empty_report(run, source.names(), conclusion), None), Some(code))
+                let report = empty_report(run, source.names(), conclusion);
+                (RunResult { report, ledger: None, images: None }, Some(code))
             }
         };
+        let RunResult { mut report, ledger, images } = done;
         remarks.append(&mut report.remarks);
         report.remarks = remarks;
         if let (Some(store), false) = (store, report.conclusion.is_success()) {
@@ -125,6 +132,7 @@ impl Agent {
         if let Err(error) = &saved {
             report.remarks.push(error.to_string());
         }
+        self.keep_images(images.as_ref(), &mut report.remarks);
         let kept = self.keep(&report, store);
         if let Some(store) = store {
             store.note_contact();
@@ -157,7 +165,7 @@ impl Agent {
             facts: self.facts(false),
         };
         let planned = pass.converge(&prepared, &mut remarks);
-        let (mut report, _) = planned.inspect_err(|_| {
+        let RunResult { mut report, .. } = planned.inspect_err(|_| {
             for remark in &remarks {
                 self.console.note(format_args!("remark: {remark}"));
             }
@@ -209,6 +217,14 @@ impl Agent {
 
     fn ledger(&self) -> crate::state::ledger::FileLedger {
         crate::state::ledger::FileLedger::new(&self.state)
+    }
+
+    /// Keeps what a run overwrote. Without it the run cannot be undone, and is no worse for that.
+    fn keep_images(&self, images: Option<&RunImages>, remarks: &mut Vec<String>) {
+        let saved = images.map_or(Ok(()), |images| ImageStore::new(&self.state, &self.config).save(images));
+        if let Err(error) = saved {
+            remarks.push(format!("{error}; this run cannot be undone"));
+        }
     }
 
     /// Puts a report among the machine's own, and on its way to the store.

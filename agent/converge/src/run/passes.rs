@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use converge_engine::{Journal, Ledger, RunRequest};
+use converge_engine::{Journal, Ledger, RunRequest, RunResult};
 use converge_model::report::{Conclusion, Mode};
-use converge_model::{Catalog, Clock, Error, ErrorKind, Facts, Outcome, Report, ResourceId, Result, RunId, System};
+use converge_model::{
+    Catalog, Clock, Error, ErrorKind, Facts, Keeper, Outcome, Report, ResourceId, Result, RunId, System,
+};
 use converge_policy::bind::{BindInput, Bound, bind};
 use converge_system::linux::{LinuxSystem, Options};
 use converge_system::overlay::Overlay;
@@ -16,6 +18,7 @@ use super::Agent;
 use super::policy::Prepared;
 use crate::clock::MachineClock;
 use crate::console::run::RunConsole;
+use crate::state::images::ImageStore;
 
 /// How often the graph is bound at most: facts that never settle must not keep a run going.
 const MOST_PASSES: u32 = 3;
@@ -42,7 +45,7 @@ impl Pass<'_> {
     ///
     /// # Errors
     /// Where there was nothing to converge: the graph cannot be bound, or the machine cannot be opened.
-    pub(crate) fn converge(&self, prepared: &Prepared, noted: &mut Vec<String>) -> Result<(Report, Option<Ledger>)> {
+    pub(crate) fn converge(&self, prepared: &Prepared, noted: &mut Vec<String>) -> Result<RunResult> {
         let started = MachineClock.monotonic_micros();
         let mut facts = Arc::clone(&self.facts);
         // What is missing of the facts may be why the graph cannot be bound.
@@ -62,14 +65,16 @@ impl Pass<'_> {
                 &overlay
             }
         };
-        let mut whole: Option<(Report, Option<Ledger>)> = None;
+        let images = ImageStore::new(&self.agent.state, &self.agent.config);
+        let mut whole: Option<RunResult> = None;
         loop {
-            let done =
-                self.pass(prepared, &catalog, system, started, whole.as_ref().and_then(|(_, ledger)| ledger.as_ref()));
-            let (report, ledger) = merge(whole.take(), done);
+            let ledger = whole.as_ref().and_then(|whole| whole.ledger.as_ref());
+            let done = self.pass(prepared, &catalog, system, started, (ledger, &images));
+            let merged = merge(whole.take(), done);
+            let report = &merged.report;
             let finished = matches!(report.conclusion, Conclusion::Succeeded | Conclusion::Failed);
             let again = self.mode == Mode::Apply && finished && report.has_changes() && report.passes < MOST_PASSES;
-            whole = Some((report, ledger));
+            whole = Some(merged);
             if !again {
                 break;
             }
@@ -82,7 +87,7 @@ impl Pass<'_> {
                 Ok(bound) => bound.catalog,
                 Err(error) => {
                     // What was converged until now was converged: its report and its ledger count.
-                    if let Some((report, _)) = &mut whole {
+                    if let Some(RunResult { report, .. }) = &mut whole {
                         report.conclusion = Conclusion::Failed;
                         report.remarks.push(format!("after this run changed the facts: {error}"));
                     }
@@ -94,17 +99,17 @@ impl Pass<'_> {
             }
             catalog = rebound;
         }
-        let (mut report, ledger) =
-            whole.ok_or_else(|| Error::new(ErrorKind::Failed, "run", "the engine", "no pass ended"))?;
+        let mut done = whole.ok_or_else(|| Error::new(ErrorKind::Failed, "run", "the engine", "no pass ended"))?;
+        let report = &mut done.report;
         report.millis = MachineClock.monotonic_micros().saturating_sub(started) / 1_000;
-        self.tell_facts(prepared, &facts, &mut report);
+        self.tell_facts(prepared, &facts, report);
         if self.mode == Mode::Apply
             && let Err(error) = machine.save_stat_cache()
         {
             report.remarks.push(error.to_string());
         }
         report.remarks.append(&mut facts.take_remarks());
-        Ok((report, ledger))
+        Ok(done)
     }
 
     fn pass(
@@ -113,12 +118,12 @@ impl Pass<'_> {
         catalog: &Catalog,
         system: &dyn System,
         started: u64,
-        ledger: Option<&Ledger>,
-    ) -> (Report, Option<Ledger>) {
+        (ledger, images): (Option<&Ledger>, &ImageStore),
+    ) -> RunResult {
         let elapsed = Duration::from_micros(MachineClock.monotonic_micros().saturating_sub(started));
         let saved = self.agent.ledger();
         let console = RunConsole::new(self.agent.console);
-        let result = converge_engine::run(&RunRequest {
+        let mut result = converge_engine::run(&RunRequest {
             run: self.run,
             node: &prepared.node.name,
             revision: prepared.revision,
@@ -127,6 +132,8 @@ impl Pass<'_> {
             kinds: converge_kinds::registry(),
             system,
             journal: self.journal,
+            keeper: images.is_wanted().then_some(images as &dyn Keeper),
+            undoes: None,
             ledger: match ledger {
                 Some(ledger) => ledger,
                 None => &saved,
@@ -136,11 +143,10 @@ impl Pass<'_> {
             cancel: &self.agent.cancel,
             deadline: self.deadline.map(|deadline| deadline.saturating_sub(elapsed)),
         });
-        let mut report = result.report;
         if self.mode == Mode::Apply {
-            saved.drop_damaged(&mut report.remarks);
+            saved.drop_damaged(&mut result.report.remarks);
         }
-        (report, result.ledger)
+        result
     }
 
     /// Lets the store know the facts, where one is asked for the policy. A store in trouble is no reason to fail a run.
@@ -174,9 +180,9 @@ pub(crate) fn bind_to_node(prepared: &Prepared, facts: &Arc<Facts>) -> Result<Bo
 }
 
 /// Two passes as one report: what a resource became in the earlier pass counts unless the later one changed it again.
-fn merge(earlier: Option<(Report, Option<Ledger>)>, later: (Report, Option<Ledger>)) -> (Report, Option<Ledger>) {
-    let Some((before, ledger)) = earlier else { return later };
-    let (mut report, later_ledger) = later;
+fn merge(earlier: Option<RunResult>, later: RunResult) -> RunResult {
+    let Some(RunResult { report: before, ledger, images }) = earlier else { return later };
+    let RunResult { mut report, ledger: later_ledger, images: later_images } = later;
     let positions: HashMap<ResourceId, usize> =
         report.resources.iter().enumerate().map(|(position, resource)| (resource.id.clone(), position)).collect();
     for resource in before.resources {
@@ -197,7 +203,14 @@ fn merge(earlier: Option<(Report, Option<Ledger>)>, later: (Report, Option<Ledge
     if before.conclusion == Conclusion::Failed && report.resources.iter().any(is_failure) {
         report.conclusion = Conclusion::Failed;
     }
-    (report, later_ledger.or(ledger))
+    let images = match (images, later_images) {
+        (Some(mut images), Some(mut later)) => {
+            images.resources.append(&mut later.resources);
+            Some(images)
+        }
+        (images, later) => images.or(later),
+    };
+    RunResult { report, ledger: later_ledger.or(ledger), images }
 }
 
 fn is_failure(resource: &converge_model::ResourceReport) -> bool {

@@ -6,6 +6,7 @@ pub(crate) mod cache;
 pub(crate) mod contact;
 pub(crate) mod daemon;
 pub(crate) mod highest;
+pub(crate) mod images;
 pub(crate) mod journal;
 pub(crate) mod ledger;
 pub(crate) mod reports;

@@ -31,5 +31,6 @@ mod signing;
 mod status;
 mod store_log;
 mod trust;
+mod undo;
 mod why;
 mod wrong_clock;

@@ -170,6 +170,8 @@ impl World {
             kinds: TestKinds::get(),
             system,
             journal,
+            keeper: None,
+            undoes: None,
             ledger,
             clock: &self.clock,
             events: &self.told,

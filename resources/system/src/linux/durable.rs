@@ -176,6 +176,26 @@ fn writer_of(name: &str) -> Option<u32> {
     process.parse().ok()
 }
 
+/// Makes files of one directory durable that were written to be so later: a single one by itself, several by one call for
+/// their file system, which takes a fraction of the time.
+///
+/// # Errors
+/// Where they cannot be opened or synchronized.
+pub fn synchronize(paths: &[PathBuf]) -> Result<()> {
+    let Some(path) = paths.first() else { return Ok(()) };
+    let synchronized = || -> io::Result<()> {
+        let directory = File::open(path.parent().unwrap_or(Path::new("/")))?;
+        if paths.len() > 1 {
+            return Ok(rustix::fs::syncfs(&directory)?);
+        }
+        File::open(path)?.sync_all()?;
+        directory.sync_all()
+    };
+    synchronized().map_err(|error| Error::io("synchronize", path.display(), &error))?;
+    paths.iter().for_each(|path| steps::durable(path));
+    Ok(())
+}
+
 /// A file that grows at its end.
 #[derive(Debug)]
 pub struct AppendFile {
