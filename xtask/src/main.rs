@@ -6,6 +6,7 @@
 //! - Benches need a C compiler; those of a node with systemd need what booting a test machine needs.
 
 mod bench;
+mod dist;
 mod process;
 mod release;
 mod steps;
@@ -31,11 +32,14 @@ enum Command {
     Test(Selection),
     /// Measure the agent against floors and against the numbers of the design
     Bench(bench::Selection),
+    /// Pack everything that is handed to operators: Debian packages, a tarball, their digests
+    Dist,
 }
 
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Test(selection) => steps::test(&selection),
         Command::Bench(selection) => bench::bench(&selection),
+        Command::Dist => dist::dist(),
     }
 }

@@ -1,6 +1,7 @@
 //! The agent as it ships: one static binary where this machine can build one, else one for this machine.
 #![expect(
     clippy::disallowed_macros,
+    clippy::disallowed_methods,
     reason = "xtask is a program of its own on the developer's terminal, not a part of the agent"
 )]
 
@@ -18,6 +19,11 @@ const COMPILER: (&str, &str) = ("musl-gcc", "musl-tools");
 /// How the allocator is compiled: it takes no orders from the environment of a program that runs as root, and gives the
 /// memory of a process that ends back with the process.
 const FLAGS: &str = "-DMI_NO_GETENV -DMI_SKIP_COLLECT_ON_EXIT";
+
+/// The agent that `CONVERGE_BINARY` names, else the one that is built; nothing where it cannot be built.
+pub(crate) fn given_or_built() -> Option<PathBuf> {
+    std::env::var_os(converge_testbed::AGENT_BINARY).map(PathBuf::from).or_else(build)
+}
 
 /// Builds the agent, and gives where it is; nothing where it cannot be built.
 pub(crate) fn build() -> Option<PathBuf> {

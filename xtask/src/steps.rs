@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use converge_testbed::{AGENT_BINARY, REQUIRE_MACHINES};
+use converge_testbed::{AGENT_BINARY, PACKAGES, REQUIRE_MACHINES};
 
 use crate::process::{run, run_tests};
 use crate::tally::Tally;
-use crate::{release, tools};
+use crate::{dist, release, tools};
 
 /// Which steps to run.
 #[derive(Debug, Args)]
@@ -167,6 +167,8 @@ fn system(built: Option<&Path>, tally: &mut Tally) -> bool {
     let mut environment = vec![(REQUIRE_MACHINES, "1".to_owned())];
     if let Some(agent) = built {
         environment.push((AGENT_BINARY, agent.to_string_lossy().into_owned()));
+        let Some(packages) = dist::build(agent) else { return false };
+        environment.push((PACKAGES, packages.to_string_lossy().into_owned()));
     }
     // --tests: a documentation example that is ignored is not meant to be compiled at all.
     let line = ["cargo", "test", "--workspace", "--tests", "--no-fail-fast", "--", "--ignored", &threads];

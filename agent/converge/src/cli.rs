@@ -1,6 +1,7 @@
 //! What can be typed. One table: the parser, the help and the completions come out of it.
 
 mod authority;
+mod paper;
 mod publishing;
 mod push;
 mod revisions;
@@ -17,6 +18,7 @@ use converge_model::{RunId, Span};
 use tracing_subscriber::filter::Targets;
 
 pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
+pub(crate) use paper::{CompletionsArgs, ManualArgs};
 pub(crate) use publishing::{PublishArgs, SignArgs};
 pub(crate) use push::{PushArgs, PushedArgs};
 pub(crate) use revisions::{AnewArgs, DiffArgs, PromoteArgs, RevisionsArgs, RollbackArgs};
@@ -252,6 +254,11 @@ pub(crate) enum Command {
     Why(WhyArgs),
     /// Print this machine's facts.
     Facts,
+    /// Print the completions of a shell.
+    Completions(CompletionsArgs),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Manual(ManualArgs),
     /// Converge this machine through a store of its own, to see how it goes.
     Demo(DemoArgs),
 }

@@ -105,6 +105,11 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
         Some(Command::Status) => commands::status::run(common, console),
         Some(Command::Undo(args)) => commands::undo::run(args, common, console),
         Some(Command::Why(args)) => commands::why::run(args, common, console),
+        Some(Command::Completions(args)) => {
+            commands::paper::completions(args, console);
+            Ok(())
+        }
+        Some(Command::Manual(args)) => commands::paper::manual(args),
         Some(Command::Facts) => commands::facts::run(common, console),
         Some(Command::Demo(args)) => commands::demo::run(args, common, console),
     }

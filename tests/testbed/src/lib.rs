@@ -66,4 +66,6 @@ pub use options::MachineOptions;
 pub use output::Output;
 pub use package::{Package, Script};
 pub use places::target_directory;
-pub use requirement::{AGENT_BINARY, REQUIRE_MACHINES, agent_binary, missing_tools, require_machine};
+pub use requirement::{
+    AGENT_BINARY, PACKAGES, REQUIRE_MACHINES, agent_binary, missing_tools, packages, require_machine,
+};

@@ -30,6 +30,9 @@ pub const REQUIRE_MACHINES: &str = "CONVERGE_REQUIRE_MACHINES";
 /// The environment variable that names the agent to be tested.
 pub const AGENT_BINARY: &str = "CONVERGE_BINARY";
 
+/// The environment variable that names the folder of packages to test.
+pub const PACKAGES: &str = "CONVERGE_PACKAGES";
+
 /// Whether machines can be booted here. Where not, it says loudly on standard error that the test did not run, and the
 /// test should return. With `CONVERGE_REQUIRE_MACHINES=1` (as `cargo xtask test` sets it) it fails the test instead.
 #[track_caller]
@@ -68,6 +71,11 @@ pub fn agent_binary() -> Result<PathBuf> {
         .max()
         .map(|(_, path)| path)
         .ok_or_else(|| TestbedError::new("there is no agent to test; build it: `cargo build --release -p converge`"))
+}
+
+/// The folder of the packages that system tests install: what `CONVERGE_PACKAGES` names, else the one packed last.
+pub fn packages() -> PathBuf {
+    std::env::var_os(PACKAGES).map_or_else(|| places::target_directory().join("dist"), PathBuf::from)
 }
 
 /// The programs that machines need and this test host has not, each with the Debian package that has it.

@@ -2,7 +2,6 @@
 //! numbers that the design promises. `docs/benchmarks.md` tells how to read it.
 #![expect(
     clippy::disallowed_macros,
-    clippy::disallowed_methods,
     reason = "xtask is a program of its own on the developer's terminal, not a part of the agent"
 )]
 
@@ -26,7 +25,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use converge_testbed::AGENT_BINARY;
 use serde::Serialize;
 
 use circumstances::Circumstances;
@@ -269,10 +267,7 @@ pub(crate) fn bench(selection: &Selection) -> ExitCode {
 
 /// The agent as it ships, built unless one is named by `CONVERGE_BINARY`, and what measures it.
 fn prepare(quick: bool) -> Result<Workbench> {
-    let agent = match std::env::var_os(AGENT_BINARY) {
-        Some(path) => PathBuf::from(path),
-        None => crate::release::build().ok_or_else(|| Failure::of("build", "the agent", "cargo failed"))?,
-    };
+    let agent = crate::release::given_or_built().ok_or_else(|| Failure::of("build", "the agent", "cargo failed"))?;
     Ok(Workbench { host: Host::prepare(&agent)?, quick, trees: Trees::default() })
 }
 

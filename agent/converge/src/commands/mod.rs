@@ -11,6 +11,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod node;
 pub(crate) mod nodes;
+pub(crate) mod paper;
 pub(crate) mod plan;
 pub(crate) mod promote;
 pub(crate) mod publish;
