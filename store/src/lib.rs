@@ -4,7 +4,7 @@
 //! - `app`: what the store does: enrol, publish, assign, take reports. Knows who may do it.
 //! - `persistence`: one method a transaction, over an embedded database; `blobs`: a directory by digest.
 //!
-//! Nothing of the store's state lives in the process but the requests that it holds.
+//! Nothing of the store's state lives in the process but the requests that it holds, and for a second which nodes were heard of.
 //!
 //! # Current limitations
 //!
@@ -100,8 +100,7 @@ impl Store {
     /// Where the address is not free, the data directory or the certificate cannot be used, or the database is newer
     /// than this software.
     pub async fn open(options: &StoreOptions) -> Result<Self> {
-        let listener = tokio::net::TcpListener::bind(options.listen).await;
-        let listener = listener.map_err(|error| {
+        let listener = server::listen(options.listen).map_err(|error| {
             Error::io("listen on", options.listen, &error).with_hint("is another store running there? Give --listen")
         })?;
         let listens = listener.local_addr().map_err(|error| Error::io("ask for", "the store's address", &error))?;
@@ -136,7 +135,7 @@ impl Store {
     /// Serves until `shutdown` is ready, then answers what is under way, and returns: within ten seconds.
     ///
     /// # Errors
-    /// Where the socket breaks.
+    /// Where the socket breaks, or the last that nodes were heard of cannot be written down.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let closing = self.app.clone();
         let (asked, mut was_asked) = tokio::sync::watch::channel(false);
@@ -159,9 +158,10 @@ impl Store {
             () = server::serve(self.listener, acceptor, router, shutdown) => {}
             () = patience => {}
             () = keep_certificate_fresh(self.tls) => {}
-            () = upkeep::keep_up(self.app, self.upkeep) => {}
+            () = upkeep::keep_up(self.app.clone(), self.upkeep) => {}
+            () = app::contacts::keep_contacts(self.app.clone()) => {}
         }
-        Ok(())
+        self.app.write_contacts().map_err(StoreError::into_trouble)
     }
 }
 

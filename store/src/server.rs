@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -18,9 +18,25 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait before accepting again when the kernel had no connection to give: it has run out of something.
 const SHORT_OF_SOMETHING: Duration = Duration::from_millis(50);
 
+/// Connections that came about and wait to be accepted, as far as the kernel allows it (`net.core.somaxconn`). Who finds no
+/// place asks again after a second, and then after two: a fleet that comes back at once should find one.
+const BACKLOG: u32 = 8_192;
+
 /// Who is at the other end of a request's connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Listens on `address`.
+///
+/// # Errors
+/// Where that is not free, or not this machine's.
+pub(crate) fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // So that a store that is started again need not wait for what is left of its old connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves `router` to whoever connects, until `shutdown` is ready; then answers what is under way.
 pub(crate) async fn serve(

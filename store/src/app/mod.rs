@@ -1,6 +1,7 @@
 //! What the store does, and who may have it done.
 
 mod audit;
+pub(crate) mod contacts;
 mod enrolment;
 mod held;
 pub(crate) mod identity;
@@ -26,13 +27,15 @@ use crate::files::{lock, private_directory};
 use crate::metrics::Metrics;
 use crate::persistence::{Database, KnownNode};
 use audit::Allowance;
+use contacts::Contacts;
 pub(crate) use held::Changed;
 use held::Held;
 use identity::Node;
 use replays::Replays;
 
-/// A contact is written down when the last one is older than this: an unchanged check-in costs no write.
-const CONTACT_MILLIS: u64 = 60_000;
+/// The part of the time for which a node asks to be held that may be missing at the end, in 256ths: nodes that began to wait
+/// together, because something changed for all of them or the store was away, do not come back together for ever.
+const SOONER: u32 = 102;
 
 /// The store's parts, and the requests that it holds.
 pub(crate) struct App {
@@ -40,6 +43,7 @@ pub(crate) struct App {
     blobs: Blobs,
     clock: Arc<dyn Clock>,
     held: Arc<Held>,
+    contacts: Contacts,
     admission: Admission,
     metrics: Metrics,
     /// What the store is known by; requests of nodes are bound to it.
@@ -69,6 +73,7 @@ impl App {
             blobs,
             clock,
             held: Arc::default(),
+            contacts: Contacts::default(),
             admission: Admission::new(),
             metrics: Metrics::new(),
             addresses,
@@ -83,19 +88,6 @@ impl App {
         self.held.close();
     }
 
-    /// What a node should run, and the tag of that answer. Notes that it was heard of.
-    fn check_in(&self, node: &KnownNode) -> StoreResult<(Assignment, String)> {
-        if self.is_contact_due(node) {
-            self.database.touch_node(node.id, self.now())?;
-        }
-        tagged(node)
-    }
-
-    fn is_contact_due(&self, node: &KnownNode) -> bool {
-        let now = self.now();
-        node.last_contact.is_none_or(|last| now.millis_since(last) >= CONTACT_MILLIS || now < last)
-    }
-
     /// The node as it is now, if it is still who it was.
     fn still(&self, node: &KnownNode) -> StoreResult<KnownNode> {
         let found = self.database.known_node(&node.assignment.name)?;
@@ -104,7 +96,7 @@ impl App {
     }
 
     /// What a node should run, and the tag of that answer. While that is the tag `known`, waits for a change, for at most
-    /// `patience`.
+    /// `patience`, or somewhat less. Notes that the node was heard of.
     pub(crate) async fn check_in_held(
         self: &Arc<Self>,
         node: Node,
@@ -112,21 +104,17 @@ impl App {
         patience: Duration,
     ) -> StoreResult<(Assignment, String)> {
         let first = tagged(&node.0)?;
+        self.heard_of(&node.0);
         if patience.is_zero() || Some(first.1.as_str()) != known {
-            // Most of a fleet's requests, and nothing to wait for.
-            return if self.is_contact_due(&node.0) {
-                self.blocking(move |app| app.check_in(&node.0)).await
-            } else {
-                Ok(first)
-            };
+            return Ok(first);
         }
-        let deadline = tokio::time::Instant::now() + patience;
+        let deadline = tokio::time::Instant::now() + spread(patience);
         // Looked at again once it has a place: what changed before that would be missed.
         let mut place = self.held.place(&node.0)?;
         let mut turn = self.admission.turn().await?;
         loop {
             let asked = node.clone();
-            let look = move |app: &Self| app.still(&asked.0).and_then(|node| Ok((app.check_in(&node)?, node)));
+            let look = move |app: &Self| app.still(&asked.0).and_then(|node| Ok((tagged(&node)?, node)));
             let (answer, current) = self.work(turn, look).await?;
             if Some(answer.1.as_str()) != known || self.held.is_closed() {
                 return Ok(answer);
@@ -226,4 +214,28 @@ fn tagged(node: &KnownNode) -> StoreResult<(Assignment, String)> {
     let document = serde_json::to_vec(&node.assignment);
     let document = document.map_err(|error| StoreError::trouble("write", "an assignment", error))?;
     Ok((node.assignment.clone(), format!("\"{}\"", Digest::of(&document).short())))
+}
+
+/// The time for which a request is held whose node has so much patience: by chance up to [`SOONER`] less.
+fn spread(patience: Duration) -> Duration {
+    let mut random = [0];
+    // Without random bytes nodes that came together come back together, and are served as they were before.
+    let _ = getrandom::fill(&mut random);
+    patience - patience * SOONER * u32::from(random[0]) / (256 * 255)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_began_to_wait_together_do_not_come_back_together() {
+        let patience = Duration::from_secs(50);
+        let waits: Vec<u64> = (0..2_000).map(|_| spread(patience).as_secs()).collect();
+        for second in 30..50 {
+            let count = waits.iter().filter(|wait| **wait == second).count();
+            assert!((40..=180).contains(&count), "{count} in second {second}");
+        }
+        assert_eq!(waits.iter().filter(|wait| !(30..=50).contains(*wait)).count(), 0);
+    }
 }

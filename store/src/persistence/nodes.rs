@@ -46,10 +46,11 @@ impl Database {
         self.read_one_now("known node", |db| known_node(db, name))
     }
 
-    /// Notes that a node was heard of.
-    pub(crate) fn touch_node(&self, id: i64, now: Timestamp) -> StoreResult<()> {
-        self.write("touch node", |db| {
-            db.execute("UPDATE node SET last_contact = ?2 WHERE id = ?1", params![id, now.0])?;
+    /// Notes when nodes were heard of.
+    pub(crate) fn touch_nodes(&self, heard: &[(i64, Timestamp)]) -> StoreResult<()> {
+        self.write("touch nodes", |db| {
+            let mut statement = db.prepare_cached("UPDATE node SET last_contact = ?2 WHERE id = ?1")?;
+            heard.iter().try_for_each(|(id, at)| statement.execute(params![id, at.0]).map(drop))?;
             Ok(())
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use converge_model::report::{Conclusion, Mode, REPORT_FORMAT};
-use converge_model::{BlobRef, Digest, Outcome, Report, RunId, Timestamp};
+use converge_model::{BlobRef, Clock, Digest, Outcome, Report, RunId, Timestamp};
 use converge_protocol::{
     Assignment, Manifest, MissingBlobs, NodePage, NodeView, Page, Problem, ReportSummary, RevisionView, SignedManifest,
 };
@@ -34,6 +34,29 @@ pub(crate) fn report(millis: i64, outcome: Outcome) -> Report {
         notifications: vec![],
         remarks: vec![],
     }
+}
+
+#[tokio::test]
+async fn that_a_node_was_heard_of_is_written_down_soon_after() {
+    let store = Running::start().await;
+    store.publish(b"graph 1").await;
+    let (_, node) = store.enroll("web-1", 1).await;
+    let heard = async || {
+        let answer = store.ask(Method::GET, "/v1/nodes/web-1", &store.operator).send().await.unwrap();
+        answer.json::<NodeView>().await.unwrap().last_contact
+    };
+    assert_eq!(heard().await, None);
+    let before = store.clock.now();
+    assert_eq!(store.ask(Method::GET, "/v1/node", &node).send().await.unwrap().status(), StatusCode::OK);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let found = loop {
+        match heard().await {
+            Some(found) => break found,
+            None => assert!(std::time::Instant::now() < deadline, "it was never written down"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(found >= before, "{found:?} is before {before:?}");
 }
 
 #[tokio::test]

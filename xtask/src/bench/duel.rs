@@ -105,6 +105,8 @@ pub(crate) fn duel(site: &dyn Site, name: &str, subject: &Side<'_>, floor: &Side
         subject: Figures::of(subject.what, &subjects, subject.trace(site)?),
         floor: Some(Figures::of(floor.what, &floors, floor.trace(site)?)),
         limits: Vec::new(),
+        load: None,
+        facts: Vec::new(),
     })
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::store::{Fact, Load};
+
 /// What one run cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cost {
@@ -85,6 +87,11 @@ impl Figures {
         Self { what: what.to_owned(), wall: Some(Series::of(wall)), cpu: None, calls: None, peak: None }
     }
 
+    /// None of a process.
+    pub(crate) fn nothing(what: &str) -> Self {
+        Self { what: what.to_owned(), wall: None, cpu: None, calls: None, peak: None }
+    }
+
     /// Those of a process that only waits.
     pub(crate) fn idle(what: &str, resident: u64) -> Self {
         Self { what: what.to_owned(), wall: None, cpu: None, calls: None, peak: Some(resident) }
@@ -110,12 +117,27 @@ pub(crate) struct Row {
     /// CPU time of the subject by that of the floor.
     pub(crate) cpu_ratio: Option<f64>,
     pub(crate) limits: Vec<Limit>,
+    /// What a store did under load: such a row has no figures of a process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) load: Option<Load>,
+    /// What else was found out of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) facts: Vec<Fact>,
 }
 
 impl Row {
     /// A row that has no floor.
     pub(crate) fn alone(name: &str, subject: Figures) -> Self {
-        Self { name: name.to_owned(), subject, floor: None, ratio: None, cpu_ratio: None, limits: Vec::new() }
+        Self {
+            name: name.to_owned(),
+            subject,
+            floor: None,
+            ratio: None,
+            cpu_ratio: None,
+            limits: Vec::new(),
+            load: None,
+            facts: Vec::new(),
+        }
     }
 
     /// Adds a limit of the median of the wall time, in milliseconds.

@@ -17,6 +17,7 @@ mod node;
 mod policy;
 mod repository;
 mod site;
+mod store;
 mod table;
 
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ pub(crate) struct Selection {
     /// Write every figure of every run to a JSON document too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Few rounds, and nothing of 100,000 resources unless it is named
+    /// Few rounds, and neither 100,000 resources nor the store under load unless they are named
     #[arg(long)]
     quick: bool,
     /// Print the tables as Markdown
@@ -95,11 +96,12 @@ enum Bench {
     Processes,
     Inside,
     Daemon,
+    Store,
 }
 
 impl Bench {
     /// In the order of running.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Start,
         Self::Noop(100),
         Self::First(100),
@@ -116,6 +118,7 @@ impl Bench {
         Self::Processes,
         Self::Inside,
         Self::Daemon,
+        Self::Store,
     ];
 
     fn name(self) -> String {
@@ -130,6 +133,7 @@ impl Bench {
             Self::Processes => "compile".to_owned(),
             Self::Inside => "inside".to_owned(),
             Self::Daemon => "daemon".to_owned(),
+            Self::Store => "store".to_owned(),
         }
     }
 
@@ -145,12 +149,13 @@ impl Bench {
             Self::Processes => "compiling and checking 100 cookbooks of 5,000 resources".to_owned(),
             Self::Inside => "compiling, checking, reading and binding them, without a process around it".to_owned(),
             Self::Daemon => "what the idle daemon holds in memory".to_owned(),
+            Self::Store => "a store under the load of a fleet, and when a fleet comes back at once".to_owned(),
         }
     }
 
     /// Whether it takes minutes.
     fn is_long(self) -> bool {
-        matches!(self, Self::Noop(100_000) | Self::First(100_000))
+        matches!(self, Self::Noop(100_000) | Self::First(100_000) | Self::Store)
     }
 }
 
@@ -180,6 +185,7 @@ impl Workbench {
             }
             Bench::Inside => return policy::inside(quick),
             Bench::Daemon => return daemon::daemon(host, quick),
+            Bench::Store => return store::store(host, quick),
         };
         Ok(vec![row])
     }
@@ -239,7 +245,7 @@ pub(crate) fn bench(selection: &Selection) -> ExitCode {
         println!("=== {}: {}", bench.name(), bench.purpose());
         match workbench.measure(bench) {
             Ok(mut measured) => {
-                print!("{}", table::figures(&measured, Look::Plain));
+                print!("{}", tables(&measured, Look::Plain));
                 rows.append(&mut measured);
             }
             Err(Failure::Unable(why)) => {
@@ -263,6 +269,16 @@ pub(crate) fn bench(selection: &Selection) -> ExitCode {
         broken: &broken,
     };
     conclude(selection, &document)
+}
+
+/// The tables of what was measured.
+fn tables(rows: &[Row], look: Look) -> String {
+    let has_loads = rows.iter().any(|row| row.load.is_some());
+    let is_only_loads = rows.iter().all(|row| row.load.is_some() || !row.facts.is_empty());
+    let figures = if is_only_loads && has_loads { String::new() } else { table::figures(rows, look) };
+    let gap = if has_loads && !figures.is_empty() { "\n" } else { "" };
+    let loads = if has_loads { table::loads(rows, look) } else { String::new() };
+    format!("{figures}{gap}{loads}")
 }
 
 /// The agent as it ships, built unless one is named by `CONVERGE_BINARY`, and what measures it.
@@ -295,7 +311,7 @@ fn conclude(selection: &Selection, document: &Document<'_>) -> ExitCode {
     if document.circumstances.is_memory_only() {
         println!("These files are on no disk: what is said of first runs means nothing.");
     }
-    println!("\n{}", table::figures(document.benches, look));
+    println!("\n{}", tables(document.benches, look));
     println!("{}", table::limits(&limits, look));
     for (bench, why) in document.not_measured {
         println!("{bench}: not measured: {why}");
@@ -336,7 +352,7 @@ mod tests {
             Bench::ALL.into_iter().filter(|bench| selection.has(*bench)).count()
         };
         for (names, quick, selected) in [
-            (&[][..], false, 16),
+            (&[][..], false, 17),
             (&[], true, 14),
             (&["noop"], false, 4),
             (&["noop-100"], false, 1),

@@ -16,12 +16,25 @@ pub(crate) enum Look {
 const NOTHING: &str = "–";
 
 const FIGURES: [&str; 8] = ["bench", "", "wall ms", "CPU ms", "calls", "peak MB", "wall ratio", "CPU ratio"];
+const LOADS: [&str; 10] = [
+    "bench",
+    "requests",
+    "",
+    "a second",
+    "p50 ms",
+    "p99 ms",
+    "longest",
+    "store CPU s",
+    "load CPU s",
+    "a store CPU second",
+];
+const FACTS: [&str; 3] = ["bench", "what", "figure"];
 const LIMITS: [&str; 5] = ["bench", "what", "figure", "limit", ""];
 
 /// Every figure, two lines a bench: its own and its floor's.
 pub(crate) fn figures(rows: &[Row], look: Look) -> String {
     let mut lines = Vec::new();
-    for row in rows {
+    for row in rows.iter().filter(|row| row.load.is_none() && row.facts.is_empty()) {
         let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}×"));
         let mut own = cells(&row.name, "agent", &row.subject);
         own.extend([ratio(row.ratio), ratio(row.cpu_ratio)]);
@@ -39,6 +52,22 @@ fn cells(name: &str, side: &str, figures: &Figures) -> Vec<String> {
     let calls = figures.calls.map_or_else(|| NOTHING.to_owned(), |calls| calls.total.to_string());
     let peak = figures.peak.map_or_else(|| NOTHING.to_owned(), |peak| format!("{:.1}", peak as f64 / 1e6));
     vec![name.to_owned(), side.to_owned(), series(&figures.wall), series(&figures.cpu), calls, peak]
+}
+
+/// What stores did under load.
+pub(crate) fn loads(rows: &[Row], look: Look) -> String {
+    let loads = rows.iter().filter_map(|row| row.load.as_ref()).map(|load| {
+        let [half, most, longest] = [load.half, load.most, load.longest].map(|millis| format!("{millis:.1}"));
+        let [store, own] = [load.store_cpu, load.own_cpu].map(|seconds| format!("{seconds:.2}"));
+        let (rate, by_cpu) = (format!("{:.0}", load.rate()), format!("{:.0}", load.by_cpu()));
+        let (name, what, requests) = (load.name.clone(), load.what.clone(), load.requests.to_string());
+        vec![name, what, requests, rate, half, most, longest, store, own, by_cpu]
+    });
+    let facts = rows.iter().flat_map(|row| &row.facts).map(|fact| {
+        let figure = format!("{:.1} {}", fact.figure, fact.unit).trim_end().to_owned();
+        vec![fact.name.clone(), fact.what.clone(), figure]
+    });
+    format!("{}\n{}", draw(&LOADS, loads.collect(), look), draw(&FACTS, facts.collect(), look))
 }
 
 /// Every promise, kept or not.
