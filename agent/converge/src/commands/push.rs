@@ -69,6 +69,7 @@ pub(crate) fn run(args: &PushArgs, console: Console) -> Outcome {
         compilation: &compilation,
         graph: &graph,
         order: &order,
+        note: &|text| console.note(text),
         password: &Password { ask: &|| hidden::ask("Password for sudo on the machines: "), known: Mutex::default() },
     };
     let crew = Crew { push: &push, args, console, reports: reports_directory(args) };
@@ -153,6 +154,9 @@ impl Crew<'_> {
     /// Shows what happens on a machine. What plans say is shown when all have said it.
     fn tell(&self, host: &str, reply: &Reply) {
         match reply {
+            Reply::Started(resources) if std::io::stderr().is_terminal() => {
+                self.console.note(format_args!("{host}: looking at {resources} resources"));
+            }
             Reply::Resource(resource) if !self.args.plan => self.say(host, &report::resource(resource)),
             Reply::Notified { target, action, outcome, error } if !self.args.plan => {
                 self.say(host, &report::notified(target, action, *outcome, error.as_ref()));

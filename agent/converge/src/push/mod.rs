@@ -57,6 +57,8 @@ pub(crate) struct Push<'a> {
     pub graph: &'a [u8],
     /// What is wanted.
     pub order: &'a Order,
+    /// Says what is being waited for.
+    pub note: &'a (dyn Fn(&str) + Sync),
     /// Asks for the password with which sudo lets one be root; asked once for all machines.
     pub password: &'a Password<'a>,
 }
@@ -114,6 +116,8 @@ impl Push<'_> {
                 Found::Here => return Ok(session),
                 Found::Missing { directory, system, there } => {
                     session.finish();
+                    let megabytes = (self.program.blob.size - there.min(self.program.blob.size)).div_ceil(1_000_000);
+                    (self.note)(&format!("{host}: bringing the agent, {megabytes} MB"));
                     self.bring(host, &directory, &system, there)?;
                 }
                 Found::NeedsPassword => {

@@ -87,6 +87,8 @@ pub(super) fn bring(mark: &str, directory: &str, agent: &Digest) -> String {
         &format!("chmod 700 \"$c/{agent}.part\""),
         &format!("if ! \"$c/{agent}.part\" --version >/dev/null 2>&1; then rm -f \"$c/{agent}.part\"; say foreign; exit 1; fi"),
         &format!("mv -f \"$c/{agent}.part\" \"$c/{agent}\" && say whole"),
+        // Other versions that nobody brought or replaced for a month.
+        &format!("find \"$c\" -maxdepth 1 -type f -mtime +30 ! -name {agent} -exec rm -f {{}} + 2>/dev/null"),
     ]
     .join("; ")
 }
