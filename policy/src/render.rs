@@ -58,6 +58,8 @@ struct Shown<'d> {
 
 /// Places of a file that are further apart, in bytes, are shown apart: an excerpt reaches from the first to the last.
 const FAR: usize = 1 << 16;
+/// A line that is longer, in bytes, is not shown: nobody would read it, and drawing it takes long.
+const LONGEST_LINE: usize = 2_000;
 
 fn places(found: &Diagnostic) -> Vec<Shown<'_>> {
     let primary = found.span.iter().map(|span| (span, found.label.as_str(), AnnotationKind::Primary));
@@ -87,7 +89,11 @@ fn excerpt<'t>(text: &'t str, shown: &Shown<'t>) -> Option<Snippet<'t, annotate_
     let end = text.get(last..)?.find('\n').map_or(text.len(), |at| last + at);
     let line_start = shown.spans.iter().map(|(span, ..)| span.line).min()? as usize;
     // A carriage return would be drawn; bytes must stay where they are.
-    let lines = text.get(begin..end)?.replace("\r\n", " \n");
+    let lines = text.get(begin..end)?;
+    if lines.lines().any(|line| line.len() > LONGEST_LINE) {
+        return None;
+    }
+    let lines = lines.replace("\r\n", " \n");
     let lines = lines.strip_suffix('\r').unwrap_or(&lines).to_owned();
     let mut snippet = Snippet::source(lines).line_start(line_start).path(clean(shown.file));
     for (range, label, kind) in ranges {

@@ -24,6 +24,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use blob_bytes::BlobBytes;
+#[cfg(test)]
+pub(crate) use held::Head;
 pub(crate) use held::{HOLD_SECONDS, HeldRequest, Told, Trouble};
 pub(crate) use standing::{Found, LONGEST_ASKED};
 use standing::{Standing, kind_of};

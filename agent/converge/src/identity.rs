@@ -3,6 +3,8 @@
 //!
 //! - `node.key` in the configuration directory: the key, for its owner only.
 //! - `node.key.next`: the key that is to take its place, until the store has taken it.
+//! - `node.key.previous`: the key that was before it. A store that was restored from a copy of an earlier day knows that one, and
+//!   whoever answered for the store when the key was changed may have told it nothing.
 //! - `clock.json` in the state directory: by how much the store's clock is ahead.
 
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ pub(crate) struct NodeKeys {
     file: PathBuf,
     current: NodeKey,
     next: Option<NodeKey>,
+    previous: Option<NodeKey>,
 }
 
 impl NodeKeys {
@@ -38,8 +41,8 @@ impl NodeKeys {
     pub(crate) fn read(config: &ConfigDir) -> Result<Option<Self>> {
         let file = config.key_file();
         let Some(current) = read_key(&file)? else { return Ok(None) };
-        let next = read_key(&next_file(&file))?;
-        Ok(Some(Self { file, current, next }))
+        let (next, previous) = (read_key(&next_file(&file))?, read_key(&previous_file(&file))?);
+        Ok(Some(Self { file, current, next, previous }))
     }
 
     /// The same; where there is none, one is made.
@@ -51,7 +54,7 @@ impl NodeKeys {
             return Ok(keys);
         }
         config.create()?;
-        let keys = Self { file: config.key_file(), current: NodeKey::generate()?, next: None };
+        let keys = Self { file: config.key_file(), current: NodeKey::generate()?, next: None, previous: None };
         durable::write(&keys.file, keys.current.to_text().as_bytes(), 0o600)?;
         Ok(keys)
     }
@@ -85,9 +88,24 @@ impl NodeKeys {
     /// Where it cannot be written.
     pub(crate) fn promote(&mut self) -> Result<()> {
         if let Some(next) = self.next.take() {
+            durable::write(&previous_file(&self.file), self.current.to_text().as_bytes(), 0o600)?;
             durable::write(&self.file, next.to_text().as_bytes(), 0o600)?;
             durable::remove(&next_file(&self.file))?;
-            self.current = next;
+            self.previous = Some(std::mem::replace(&mut self.current, next));
+        }
+        Ok(())
+    }
+
+    /// Makes the previous key the key again, as it is the one that the store knows. The other may be the next one still.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    fn go_back(&mut self) -> Result<()> {
+        if let Some(previous) = self.previous.take() {
+            durable::write(&next_file(&self.file), self.current.to_text().as_bytes(), 0o600)?;
+            durable::write(&self.file, previous.to_text().as_bytes(), 0o600)?;
+            durable::remove(&previous_file(&self.file))?;
+            self.next = Some(std::mem::replace(&mut self.current, previous));
         }
         Ok(())
     }
@@ -99,6 +117,7 @@ impl NodeKeys {
                 self.current = current;
                 // A next one that was begun with is that key by now, or another process's to go on with.
                 self.next = None;
+                self.previous = None;
                 true
             }
             // What was wrong is still what the store says: without another key there is nothing to add.
@@ -109,6 +128,10 @@ impl NodeKeys {
 
 fn next_file(file: &Path) -> PathBuf {
     file.with_extension("key.next")
+}
+
+fn previous_file(file: &Path) -> PathBuf {
+    file.with_extension("key.previous")
 }
 
 fn read_key(file: &Path) -> Result<Option<NodeKey>> {
@@ -130,10 +153,48 @@ pub(crate) struct Signer {
 
 struct Changing {
     keys: NodeKeys,
-    /// Whether to sign with the next key: the store took it, and the answer was lost.
-    with_next: bool,
+    with: With,
     /// By how many milliseconds the store's clock is ahead.
     ahead: i64,
+}
+
+/// Which key to sign with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum With {
+    #[default]
+    Current,
+    /// The store may have taken it, and the answer was lost.
+    Next,
+    /// The store may never have heard of the one after it.
+    Previous,
+}
+
+impl Changing {
+    /// The key to sign with.
+    fn key(&self) -> &NodeKey {
+        let NodeKeys { current, next, previous, .. } = &self.keys;
+        let other = match self.with {
+            With::Current => None,
+            With::Next => next.as_ref(),
+            With::Previous => previous.as_ref(),
+        };
+        other.unwrap_or(current)
+    }
+
+    /// Signs with another key than the one that was refused, and says whether there is one that was not tried since the last
+    /// request that was taken.
+    fn try_another(&mut self) -> bool {
+        self.with = match self.with {
+            With::Current if self.keys.next.is_some() => With::Next,
+            With::Current | With::Next if self.keys.previous.is_some() => With::Previous,
+            // The next request begins anew.
+            With::Current | With::Next | With::Previous => {
+                self.with = With::Current;
+                return self.keys.follow();
+            }
+        };
+        true
+    }
 }
 
 impl Signer {
@@ -153,7 +214,7 @@ impl Signer {
             // Without it, the store says again what its time is.
             Loaded::Absent | Loaded::Broken(_) => 0,
         };
-        let changing = Mutex::new(Changing { keys, with_next: false, ahead });
+        let changing = Mutex::new(Changing { keys, with: With::Current, ahead });
         Ok(Self { store: identity.store_identity.clone(), name: identity.name.clone(), clock_file, changing })
     }
 
@@ -175,10 +236,9 @@ impl Signer {
         let mut nonce = [0; 16];
         random(&mut nonce).map_err(|error| Error::new(ErrorKind::Unavailable, "sign", "a request", error))?;
         let changing = self.changing();
-        let key = changing.keys.next.as_ref().filter(|_| changing.with_next).unwrap_or(&changing.keys.current);
         let now = Timestamp(MachineClock.now().0.saturating_add(changing.ahead));
         let asked = Asked { store: &self.store, method, target };
-        Ok(RequestToken::sign(key, &self.name, asked, Digest::of(body), now, nonce).header())
+        Ok(RequestToken::sign(changing.key(), &self.name, asked, Digest::of(body), now, nonce).header())
     }
 
     /// Learns from a refusal, and says whether asking again is worth it.
@@ -192,22 +252,22 @@ impl Signer {
                 let _ = save(&self.clock_file, &changing.ahead, Durability::Soon);
                 true
             }
-            (WRONG_KEY, _) if changing.keys.next.is_some() && !changing.with_next => {
-                changing.with_next = true;
-                true
-            }
-            (WRONG_KEY, _) => changing.keys.follow(),
+            (WRONG_KEY, _) => changing.try_another(),
             _ => false,
         }
     }
 
-    /// A request was taken: where it was signed with the next key, that is the key from now on.
+    /// A request was taken: where it was signed with the next key, or the previous one, that is the key from now on.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn was_taken(&self) -> Result<()> {
         let mut changing = self.changing();
-        if std::mem::take(&mut changing.with_next) { changing.keys.promote() } else { Ok(()) }
+        match std::mem::take(&mut changing.with) {
+            With::Current => Ok(()),
+            With::Next => changing.keys.promote(),
+            With::Previous => changing.keys.go_back(),
+        }
     }
 
     /// Does something with the keys.
@@ -242,10 +302,30 @@ mod tests {
     }
 
     #[test]
-    fn a_run_goes_on_with_the_key_that_another_process_made_meanwhile() {
+    fn a_store_that_never_heard_of_the_new_key_is_asked_with_the_one_before() {
+        let (directory, signer, first) = signer();
+        let config = ConfigDir::new(directory.path());
+        let next = signer.with_keys(|keys| keys.prepare_next().unwrap().public());
+        signer.with_keys(NodeKeys::promote).unwrap();
+        let refusal = Problem::new(401, WRONG_KEY, "Not the node's key");
+        let verifies = |key: &converge_trust::node_key::NodePublicKey| {
+            let token = RequestToken::parse(&signer.sign("GET", "/v1/node", b"").unwrap()).unwrap();
+            let asked = Asked { store: "store", method: "GET", target: "/v1/node" };
+            token.verify(key, asked, MachineClock.now()).is_ok()
+        };
+        assert!(verifies(&next) && signer.learn(&refusal) && verifies(&first));
+        assert!(!signer.learn(&refusal) && verifies(&next), "each was tried, and the next request begins anew");
+        assert!(signer.learn(&refusal) && signer.was_taken().is_ok() && verifies(&first));
+        // The other one is still tried where this one is not the store's any more, by any process.
+        let mut keys = NodeKeys::read(&config).unwrap().unwrap();
+        assert_eq!((keys.current().public(), keys.prepare_next().unwrap().public()), (first, next));
+        assert!(signer.learn(&refusal) && verifies(&next));
+    }
+
+    fn signer() -> (tempfile::TempDir, Signer, converge_trust::node_key::NodePublicKey) {
         let directory = tempfile::tempdir().unwrap();
         let config = ConfigDir::new(directory.path());
-        let mut keys = NodeKeys::read_or_make(&config).unwrap();
+        let first = NodeKeys::read_or_make(&config).unwrap().current().public();
         let identity = NodeIdentity {
             store: "https://store.example".into(),
             name: "web-1".into(),
@@ -255,6 +335,13 @@ mod tests {
             threshold: None,
         };
         let signer = Signer::new(&identity, &config, &StateDir::open(directory.path()).unwrap()).unwrap();
+        (directory, signer, first)
+    }
+
+    #[test]
+    fn a_run_goes_on_with_the_key_that_another_process_made_meanwhile() {
+        let (directory, signer, _) = signer();
+        let mut keys = NodeKeys::read_or_make(&ConfigDir::new(directory.path())).unwrap();
         let refusal = Problem::new(401, WRONG_KEY, "Not the node's key");
         assert!(!signer.learn(&refusal), "there is no other key");
         let next = keys.prepare_next().unwrap().public();

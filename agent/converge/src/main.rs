@@ -17,6 +17,8 @@ mod config;
 mod console;
 mod daemon;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod git;
 mod identity;
 mod publishing;

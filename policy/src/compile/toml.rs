@@ -7,13 +7,16 @@ use toml::de::{DeTable, DeValue};
 use super::lint::lint;
 use super::sources::{Findings, Place, Sources};
 
+/// How many errors of syntax are told of one file: what is not TOML at all has one at every other letter.
+const MOST_ERRORS: usize = 100;
+
 /// Parses a source. What is wrong with its syntax is reported, and what can be read is returned all the same.
 pub(crate) fn parse<'s>(sources: &'s Sources, file: u32, findings: &mut Findings<'_>) -> DeTable<'s> {
     let text = sources.text(file);
     let start = Place { file, start: 0, end: 0 };
     let (document, errors) = DeTable::parse_recoverable(text);
     let mut broken = Vec::new();
-    for error in errors {
+    for error in errors.into_iter().take(MOST_ERRORS) {
         let place = start.at(error.span().unwrap_or(0..0));
         broken.push(place);
         match error.message() {

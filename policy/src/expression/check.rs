@@ -41,11 +41,18 @@ impl Names {
     }
 }
 
-/// Checks a bare expression: it parses, and its filters, tests and functions exist.
+/// The longest expression, in bytes. Places in it are counted in sixteen bits where it is parsed.
+pub const LONGEST_EXPRESSION: usize = 16 << 10;
+
+/// Checks a bare expression: it is no longer than [`LONGEST_EXPRESSION`], it parses, and its filters, tests and functions exist.
 ///
 /// # Errors
 /// The first thing that is wrong, with its place.
 pub fn check_expression(source: &str) -> Result<Names, ExpressionError> {
+    if source.len() > LONGEST_EXPRESSION {
+        let message = format!("the expression is longer than {LONGEST_EXPRESSION} bytes");
+        return Err(ExpressionError::at(source, 0..0, message));
+    }
     let tokens = expression_tokens(source);
     check_depth(source, &tokens)?;
     let expression =

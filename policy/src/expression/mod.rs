@@ -21,7 +21,7 @@ mod secret;
 mod stack;
 mod trace;
 
-pub use check::{NameUse, Names, check_expression, check_template};
+pub use check::{LONGEST_EXPRESSION, NameUse, Names, check_expression, check_template};
 pub use convert::DEEPEST;
 pub use environment::{FUEL, LONGEST_OUTPUT};
 pub use error::ExpressionError;

@@ -71,6 +71,16 @@ fn a_key_of_a_hundred_thousand_parts_is_refused() {
 }
 
 #[test]
+fn what_is_no_toml_at_all_is_refused_in_few_words() {
+    let line = "{% if 1 %}".repeat(10_000);
+    let files = repository(&format!("--- cookbooks/base/recipes/default.toml\nx = {{ a{line}\n"));
+    let found = check_repository(&files, &TestKinds);
+    assert!((1..200).contains(&found.len()), "{}", found.len());
+    let shown = converge_policy::render::diagnostics(&found, &files, Default::default());
+    assert!(shown.len() < 100_000, "{}", shown.len());
+}
+
+#[test]
 fn compiling_a_policy_finds_what_is_wrong_with_what_it_reaches_and_nothing_else() {
     let files = "--- cookbooks/other/cookbook.toml\nbroken\n--- policies/else.toml\nbroken\n";
     assert!(compile(&repository(files), "web", &TestKinds).is_ok());

@@ -72,7 +72,7 @@ type Connection = StreamOwned<ClientConnection, TcpStream>;
 
 /// The head of an answer.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Head {
+pub(crate) struct Head {
     status: u16,
     tag: Option<String>,
     retry_after: Option<u64>,
@@ -256,7 +256,7 @@ fn read_head(connection: &mut Connection, deadline: Instant) -> std::io::Result<
 
 impl Head {
     /// The head in these bytes; nothing where they are none.
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         let mut lines = text.split("\r\n");
         let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;

@@ -58,7 +58,7 @@ impl Agent {
             started: crash.began,
             millis: MachineClock.now().millis_since(crash.began),
             remarks: match remarks.is_empty() {
-                true => vec![format!("{}; it had changed nothing", crash.remark())],
+                true => vec![format!("{}; it had changed nothing that its journal tells of", crash.remark())],
                 false => std::iter::once(crash.remark()).chain(remarks).collect(),
             },
             ..empty_report(run, (node, name), Conclusion::Crashed)

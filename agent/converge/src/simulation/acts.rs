@@ -110,7 +110,7 @@ impl World {
     fn converge(&self, number: usize) {
         let machine = &self.machines[number];
         machine.book.borrow_mut().started += 1;
-        let mut began = None;
+        let (mut began, mut is_unsure) = (None, false);
         let done = self.process(number, |agent| {
             began = Some(MachineClock.now());
             agent.converge(PolicyChoice::Store, LIMITS)
@@ -124,12 +124,16 @@ impl World {
             Some(Err(failure)) => panic!("{} could not run at all: {failure:?}", machine.name),
             None => {
                 self.note(format!("the run of {} was killed", machine.name));
-                if self.percent(self.faults.get().power) {
+                is_unsure = self.percent(self.faults.get().power);
+                if is_unsure {
                     self.lose_power(machine);
                 }
             }
         }
         machine.check_what_ran();
+        if is_unsure {
+            machine.forget_last_run();
+        }
         let is_dead = self.process.borrow().is_dead;
         if let (true, Some(began)) = (is_dead, began)
             && self.percent(70)

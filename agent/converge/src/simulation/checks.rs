@@ -60,7 +60,17 @@ impl World {
                 report.revision == Some(*serial) && (report.has_changes() || !report.conclusion.is_success())
             };
             let is_there = reports.values().any(is_told) || told > 0 || !withheld.is_empty();
-            assert!(is_there, "no report says that {} changed to revision {serial}", machine.name);
+            let said = || {
+                reports
+                    .values()
+                    .map(|report| (report.run, report.revision, report.conclusion.words(), report.has_changes()))
+            };
+            assert!(
+                is_there,
+                "no report says that {} changed to revision {serial}: {:?}",
+                machine.name,
+                said().collect::<Vec<_>>()
+            );
         }
     }
 

@@ -48,7 +48,9 @@ impl Machine {
         std::fs::create_dir_all(directory.join("config")).unwrap();
         let spool = if chance.percent(40) { 1 + chance.below(4) } else { 10_000 };
         let keep = if chance.percent(40) { 1 + chance.below(4) } else { 50 };
-        let settings = format!("spool_reports = {spool}\nkeep_reports = {keep}\n");
+        // What the real clock says of files is not remembered: a simulation repeats itself.
+        // What a file held is remembered by the real clock, and no simulation would repeat itself.
+        let settings = format!("spool_reports = {spool}\nkeep_reports = {keep}\nreread_files = \"0s\"\n");
         std::fs::write(directory.join("config/agent.toml"), settings).unwrap();
         Self {
             name,
@@ -111,6 +113,15 @@ impl Machine {
                 None => drop(std::fs::remove_file(&path)),
             }
         }
+    }
+
+    /// The last run was killed, and the power failed. What it wrote down of changes that can be made again is not durable, nor
+    /// that it was reported already: nothing may tell of it, or two reports.
+    pub(super) fn forget_last_run(&self) {
+        let mut book = self.book.borrow_mut();
+        let highest = book.highest;
+        book.seen.remove(&highest);
+        book.started += 1;
     }
 
     /// Somebody deletes what the agent remembers.

@@ -13,14 +13,14 @@
 )]
 
 mod acts;
-mod authors;
+pub(crate) mod authors;
 pub(crate) mod chance;
 mod checks;
 mod evil;
 mod faults;
 mod machine;
 mod network;
-mod store;
+pub(crate) mod store;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use authors::Authors;
+pub(crate) use authors::directory;
 use world::World;
 pub(crate) use world::world;
 
