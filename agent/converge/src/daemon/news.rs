@@ -3,14 +3,16 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use converge_model::{Error, Result};
+use converge_model::{Clock, Error, ErrorKind, Result};
 
 use super::Wake;
 use super::backoff::Backoff;
 use crate::client::{HOLD_SECONDS, HeldRequest, Told, Trouble};
+use crate::clock::MachineClock;
 use crate::config::{ConfigDir, NodeIdentity};
 use crate::identity::Signer;
 use crate::state::StateDir;
+use crate::state::contact::Contact;
 
 /// An answer that nothing changed should take this long. One that comes sooner is of a store that goes down, or that will
 /// not hold the request.
@@ -78,7 +80,7 @@ impl Thread {
             // The last order counts: another run may have taken what was new.
             known = self.orders.try_iter().last().unwrap_or(known);
             let began = Instant::now();
-            let wait = match self.ask(known.as_deref()) {
+            let wait = match self.ask_unless_left_alone(known.as_deref()) {
                 Ok(Told::Changed(tag)) => return self.say(News::Changed(tag)),
                 Ok(Told::Nothing) => {
                     self.say(News::Reached)?;
@@ -104,8 +106,20 @@ impl Thread {
         }
     }
 
-    fn ask(&mut self, known: Option<&str>) -> std::result::Result<Told, Trouble> {
+    /// Asks; but not a store that asked a run to be left alone.
+    fn ask_unless_left_alone(&mut self, known: Option<&str>) -> std::result::Result<Told, Trouble> {
         let identity = self.config.node()?.ok_or_else(|| self.config.not_a_node())?;
+        match Contact::load(&self.state, &identity.store).left_alone_for(MachineClock.now()) {
+            None => self.ask(identity, known),
+            Some(left) => {
+                let cause = "it asked the last run to be left alone";
+                let error = Error::new(ErrorKind::Busy, "wait for news at", &identity.store, cause);
+                Err(Trouble { error, retry_after: Some(left) })
+            }
+        }
+    }
+
+    fn ask(&mut self, identity: NodeIdentity, known: Option<&str>) -> std::result::Result<Told, Trouble> {
         let request = match self.asked.take() {
             Some((of, request)) if of == identity => request,
             _ => {

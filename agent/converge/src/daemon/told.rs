@@ -73,8 +73,7 @@ impl Told {
     pub(super) fn then(&mut self, state: &StateDir, store: Option<&str>, now: Instant) -> Then {
         let Some(store) = store else { return self.after(Took::default(), now) };
         let contact = Contact::load(state, store);
-        let alone =
-            contact.leave_alone_until.map(|until| Duration::from_millis(until.millis_since(MachineClock.now())));
+        let alone = contact.left_alone_for(MachineClock.now());
         self.after(Took { tag: Remembered::tag(state, store), trouble: contact.trouble.map(|_| alone) }, now)
     }
 

@@ -33,12 +33,15 @@ const MEMORY: u64 = 400 << 10;
 /// How much of a case is shown.
 const SHOWN: usize = 600;
 
+/// Reads, and makes nothing of what it cannot read.
+type Read = dyn Fn(&[u8]);
+
 /// Something that reads.
 pub(super) struct Target {
     pub(super) name: &'static str,
     /// What an honest writer writes.
     pub(super) samples: Vec<Vec<u8>>,
-    pub(super) read: Box<dyn Fn(&[u8])>,
+    pub(super) read: Box<Read>,
 }
 
 impl Target {

@@ -1,12 +1,14 @@
 //! How this node last got on with its store. Written where that changes, and not by each run: a file that is not there says
 //! that all was well.
 
+use std::time::Duration;
+
 use converge_model::{Clock, Timestamp};
 use converge_system::linux::durable::Durability;
 use serde::{Deserialize, Serialize};
 
 use super::{Loaded, StateDir, load, save};
-use crate::client::Found;
+use crate::client::{Found, LONGEST_ASKED};
 use crate::clock::MachineClock;
 
 /// What is remembered of a store.
@@ -47,6 +49,13 @@ impl Contact {
         }
     }
 
+    /// For how long it wants to be left alone still; nothing where it does not. One that would be left alone for longer than any
+    /// may ask for was met by a clock that was set since.
+    pub(crate) fn left_alone_for(&self, now: Timestamp) -> Option<Duration> {
+        let left = Duration::from_millis(self.leave_alone_until?.millis_since(now));
+        (!left.is_zero() && left <= LONGEST_ASKED * 2).then_some(left)
+    }
+
     /// Remembers what a run found. That it cannot be written is no reason to fail: it is found again.
     pub(crate) fn note(state: &StateDir, store: &str, found: &Found) {
         let before = Self::load(state, store);
@@ -64,5 +73,21 @@ impl Contact {
         if after != before {
             let _ = save(&state.path(Self::FILE), &after, Durability::Soon);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_left_alone_until_then_and_never_because_a_clock_was_set() {
+        let left = |until: Option<i64>| {
+            let contact = Contact { leave_alone_until: until.map(Timestamp), ..Contact::default() };
+            contact.left_alone_for(Timestamp(1_000_000))
+        };
+        assert_eq!((left(None), left(Some(999_000)), left(Some(1_000_000))), (None, None, None));
+        assert_eq!(left(Some(1_060_000)), Some(Duration::from_secs(60)));
+        assert_eq!(left(Some(i64::MAX)), None);
     }
 }
