@@ -7,6 +7,7 @@ use converge_engine::Undo;
 use converge_model::{Catalog, ErrorKind, Outcome};
 use converge_system::memory::{Faults, MemoryMachine, Operation};
 use converge_tests::scenario::{Node, Told, difference, machine, repository, words};
+use converge_tests::site::Site;
 
 const MACHINE: &str = r#"
 directories = ["/srv/old/sub/deep", "/srv/empty"]
@@ -349,4 +350,81 @@ fn undoing_leaves_ledger_and_what_is_due_alone() {
         |text: &str| text.lines().filter(|line| line.starts_with("updated")).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(changed(&words(&again)), changed(&first), "{}", difference(&first, &words(&again)));
     assert!(again.report.remarks.is_empty(), "{:?}", again.report.remarks);
+}
+
+/// A line for everything below /srv: what it is, whose, with which rights, where it leads, and what it holds.
+const LOOK: &str = "cd /srv; find . -exec stat -c '%n %F %U %G %a' {} + | sort; find . -type l -printf '%p %l\\n' | sort; \
+    find . -type f -exec sha256sum {} + | sort; systemctl is-active app || true; getent passwd made || echo no user made";
+
+#[test]
+#[ignore = "needs root and a booted machine; run by cargo xtask test"]
+fn a_real_machine_is_as_it_was() -> converge_testbed::Result<()> {
+    if !converge_testbed::require_machine() {
+        return Ok(());
+    }
+    let site = Site::boot("undo")?;
+    site.shell(
+        "mkdir -p /srv/purged/deep /srv/attributes; head -c 300000 /dev/urandom > /srv/purged/deep/binary
+         echo old > /srv/edited; echo gone > /srv/gone; chmod 4711 /srv/gone; chown www-data: /srv/gone
+         ln -s /etc/shadow /srv/purged/link; ln -s old /srv/link; echo x > /srv/replaced; chmod 600 /srv/replaced
+         printf '[Service]\\nExecStart=/bin/sleep infinity\\n' > /etc/systemd/system/app.service
+         systemctl daemon-reload; systemctl start app",
+    )?;
+    let before = site.shell(LOOK)?;
+    let shadow = site.shell("sha256sum < /etc/shadow")?;
+    site.recipe(
+        r#"
+        [file."/srv/edited"]
+        content = "new\n"
+        owner = "www-data"
+        mode = "0640"
+
+        [file."/srv/gone"]
+        ensure = "absent"
+
+        [directory."/srv/purged"]
+        purge = true
+
+        [directory."/srv/attributes"]
+        owner = "www-data"
+        mode = "2750"
+
+        [directory."/srv/made/deep"]
+        parents = true
+
+        [file."/srv/made/deep/file"]
+        content = "made\n"
+
+        [link."/srv/link"]
+        to = "new"
+
+        [link."/srv/replaced"]
+        to = "edited"
+        force = true
+
+        [service.app]
+        running = false
+
+        [user.made]
+        "#,
+    )?;
+    site.settle()?;
+    let after = site.shell(LOOK)?;
+    assert_ne!(before, after);
+    site.shell("converge undo last --plan --json > /root/plan; converge undo last --yes --json > /root/run")?;
+    assert_eq!(difference(&before, &site.shell(LOOK)?), "");
+    assert_eq!(shadow.len(), site.shell("sha256sum < /etc/shadow")?.len());
+    site.shell(
+        "test $(grep -c would_update /root/plan) -gt 8; grep -q '\"undoes\"' /root/run; ! grep -q failed /root/run",
+    )?;
+    // The undoing is undone, and the policy finds nothing to do.
+    site.shell("converge undo last --yes")?;
+    assert_eq!(difference(&after, &site.shell(LOOK)?), "");
+    site.idle()?;
+    // What was touched since is left, and said.
+    site.shell("echo by hand > /srv/edited")?;
+    let refused = site.shell("converge undo last --yes && echo code 0 || echo code $?")?;
+    assert!(refused.contains("code 2") && refused.contains("it is not as the run left it (content)"), "{refused}");
+    assert_eq!(site.shell("cat /srv/edited")?, "by hand");
+    Ok(())
 }

@@ -116,6 +116,10 @@ impl Resource for GroupResource {
     fn apply(&self, system: &dyn System, group: &Option<Group>, changes: &Changes) -> Result<()> {
         let accounts = system.accounts();
         if self.properties.ensure == Ensure::Absent {
+            // A user that was removed meanwhile took its own group along.
+            if accounts.group(&self.name)?.is_none() {
+                return Ok(());
+            }
             return accounts.remove_group(&self.name);
         }
         let members = self.members(group.as_ref()).filter(|_| changes.has("members"));
