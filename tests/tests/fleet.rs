@@ -1,5 +1,5 @@
 //! A store and three nodes, each a booted machine in a network namespace of its own: one is cut off, one has a wrong clock,
-//! one is rebuilt, one is revoked.
+//! one is rebuilt, one is revoked; one hears of news, reads secrets, and sees its store restored from a copy.
 
 #![allow(
     clippy::disallowed_methods,
@@ -202,4 +202,76 @@ fn a_fleet_converges_whatever_becomes_of_its_nodes() -> Result<()> {
     assert!(at_store.len() > told);
     assert_eq!(at_store, own, "what it could not tell meanwhile, it tells now");
     Ok(())
+}
+
+/// A moment that the daemon has to wait for by itself: it hears of news between two of them.
+const LONG: &str = "interval = \"30m\"\nkeep_reports = 1000\n";
+/// Within this time a change that was published begins to be converged.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Now, by the clock that this machine and those booted on it share.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+#[test]
+#[ignore = "needs root and booted machines; run by cargo xtask test"]
+fn a_node_hears_of_news_reads_secrets_and_goes_on_with_a_store_that_was_restored() -> Result<()> {
+    if !require_machine() {
+        return Ok(());
+    }
+    let fleet = Fleet::boot()?;
+    let store = &fleet.store;
+    store.shell("cd /root/policy && converge secret init && converge secret rule edges --policy page --tag edge")?;
+    store.shell("cd /root/policy && echo first | converge secret set word --rule edges")?;
+    fleet.publish("{{ secret(\"word\") }}")?;
+    let join = |tag: &str| -> Result<String> {
+        let made = fleet.operate(&format!("token create --policy page --group prod --uses 1 {tag}"))?;
+        Ok(made["join"].as_str().unwrap().to_owned())
+    };
+    let node = fleet.machine("web-1")?;
+    node.machine.write_file("/root/join", join("--tag edge")?)?;
+    node.machine.run(["converge", "enroll", "--name", "web-1", "--join-file", "/root/join"])?.assert_ok();
+    node.machine.write_file("/etc/converge/agent.toml", LONG)?;
+    // It reads what it needs in its first run, and nobody at a desk had to let it in.
+    node.start_unit("converge.service")?;
+    wait_for_page(&node, "first")?;
+
+    // It leaves the rule, and a value that is set from then on is none of its business.
+    fleet.operate("node tag web-1 --remove edge")?;
+    store.shell("cd /root/policy && converge secret rotate edges")?;
+    store.shell("cd /root/policy && echo second | converge secret set word --rule edges")?;
+    let run = node.machine.run(["converge", "--once", "--json"])?;
+    assert_ne!(run.code(), Some(0), "{}", run.stdout);
+    let said = node.machine.run(["grep", "-rl", "second", "/srv", "/var/lib/converge", "/etc/converge"])?;
+    assert_eq!(said.text(), "", "it knows what was set after it had left");
+
+    // What is published begins to be converged at once, though its own moment is far away.
+    std::thread::sleep(Duration::from_secs(2));
+    fleet.publish("two")?;
+    let published = now();
+    wait_for_page(&node, "two")?;
+    let begun = local_reports(&node)?[0]["started"].as_i64().unwrap();
+    assert!(begun - published <= i64::try_from(SOON.as_millis()).unwrap(), "after {} ms", begun - published);
+
+    // Copied while it runs; what happens after that, a store that is restored does not know.
+    let data = "/var/lib/private/converge-store";
+    let later = join("")?;
+    store.shell(&format!("converge store backup /root/copy --data {data}"))?;
+    fleet.publish("three")?;
+    wait_for_page(&node, "three")?;
+    store.shell(&format!(
+        "systemctl stop converge-store && mv {data} /root/lost && converge store restore /root/copy --data {data} && \
+         systemctl start converge-store"
+    ))?;
+    node.shell("echo broken > /srv/page; systemctl kill --signal=SIGUSR1 --kill-whom=main converge")?;
+    wait_for_page(&node, "three")?;
+    store.repository_file("cookbooks/page/recipes/default.toml", &RECIPE.replace("TEXT", "four"))?;
+    store.shell("cd /root/policy && converge publish page --group prod --serial 20")?;
+    wait_for_page(&node, "four")?;
+    let other = fleet.node("web-2", &later)?;
+    wait_for_page(&other, "four")?;
+    let newest = runs(&local_reports(&node)?).remove(0);
+    wait_until("its newest report never came to the store", || Ok(fleet.runs("web-1")?.contains(&newest)))
 }
