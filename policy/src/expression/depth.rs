@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn what_would_exhaust_the_stack_is_refused() {
-        let many = 100_000;
+        let many = 1_200;
         for expression in [
             format!("{}1", "not ".repeat(many)),
             format!("{}1", "-".repeat(many)),
@@ -94,6 +94,7 @@ mod tests {
             let known = ["the expression is too long", "template exceeds maximum recursion limits"];
             assert!(known.contains(&error.message.as_str()), "{}: {error}", &expression[..20]);
         }
+        let many = 100_000;
         for template in [
             format!("{{% if 1 %}}{}{{% endif %}}", "{% elif 1 %}".repeat(many)),
             "{% if 1 %}{% elif 1 %}".repeat(many),
@@ -105,9 +106,10 @@ mod tests {
 
     #[test]
     fn what_is_only_long_is_taken() {
-        let long = 10_000;
+        let long = 1_000;
         assert!(check_expression(&format!("[{}]", "1, ".repeat(long))).is_ok());
         assert!(check_expression(&format!("{{{}}}", "'a': [1, 2], ".repeat(long))).is_ok());
+        let long = 10_000;
         assert!(check_template(&"{% if a %}{% elif b.c %}{{ d + e }}{% endif %}".repeat(long)).is_ok());
         assert!(check_expression(&format!("a{}", " ~ b".repeat(150))).is_ok());
     }

@@ -165,6 +165,9 @@ impl Tree {
         let mut walker = Walker::new(self, path);
         while walker.step()? {}
         match walker.handles.pop() {
+            Some((_, stat)) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
+                Err(Errno::NOTDIR.into())
+            }
             Some((handle, _)) => Ok(handle),
             None => Ok(rustix::fs::openat(&self.root, c".", NAME_ONLY | OFlags::DIRECTORY, Mode::empty())?),
         }
