@@ -88,7 +88,7 @@ impl Repository {
 }
 
 /// For how long after it was written a file is read at every run; a little longer.
-const FRESH: Duration = Duration::from_secs(3);
+const FRESH: Duration = Duration::from_secs(62);
 
 /// An agent with a compiled policy and directories of its own, on any machine.
 #[derive(Debug, Clone)]

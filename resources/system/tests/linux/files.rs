@@ -225,7 +225,10 @@ fn what_nobody_wrote_to_is_read_once_a_day_and_not_at_each_run() {
         system.save_stat_cache().unwrap();
         read >= content.size()
     };
-    assert_eq!([60, 60, 0, 60].map(read_of), [true, false, true, false]);
+    let file_system = rustix::fs::statfs("/etc/passwd").unwrap().f_type;
+    // ext4, XFS, Btrfs; where tests run on overlayfs, say, each run reads.
+    let is_trusted = [0xEF53, 0x5846_5342, 0x9123_683E].contains(&file_system);
+    assert_eq!([60, 60, 0, 60].map(read_of), [true, !is_trusted, true, !is_trusted]);
 }
 
 /// How many bytes this thread has read until now, by the kernel's count.
