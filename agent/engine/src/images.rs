@@ -118,6 +118,9 @@ impl Run<'_> {
         let Some(keeper) = self.request.keeper.filter(|_| self.request.mode == Mode::Apply) else { return };
         let mut ahead = BTreeMap::new();
         for (position, item) in self.items.iter().enumerate() {
+            if self.stop.asked().is_some() {
+                return;
+            }
             let (Some(resource), Seen::Differs(observed)) = (item.converger(), &self.sightings[position].seen) else {
                 continue;
             };

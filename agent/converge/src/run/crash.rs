@@ -96,6 +96,9 @@ impl Agent {
                 remarks.push(format!("{error}; run {} cannot be undone", overwritten.run));
             }
         }
+        if !recovery.images.is_empty() {
+            images.trim();
+        }
         let last = recovery.reports.len().saturating_sub(1);
         // A run that was killed after its report was kept, and before its journal was settled, has a better one.
         for (number, mut report) in recovery.reports.into_iter().enumerate() {

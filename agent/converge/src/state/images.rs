@@ -60,20 +60,30 @@ impl ImageStore {
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn save(&self, images: &RunImages) -> Result<()> {
-        durable::create_directory(&self.directory, 0o700)?;
-        save(&self.path(images.run), images, Durability::Now)?;
-        if let Err(error) = self.keep_within_limits() {
-            tracing::warn!("old before-images stay: {error}");
-        }
+        self.write(images)?;
+        self.trim();
         Ok(())
     }
 
-    /// Keeps what a run overwrote that was cut off, unless that was done already.
+    fn write(&self, images: &RunImages) -> Result<()> {
+        durable::create_directory(&self.directory, 0o700)?;
+        save(&self.path(images.run), images, Durability::Now)
+    }
+
+    /// Lets go of what is too much. What does not go now goes later.
+    pub(crate) fn trim(&self) {
+        if let Err(error) = self.keep_within_limits() {
+            tracing::warn!("old before-images stay: {error}");
+        }
+    }
+
+    /// Keeps what a run overwrote that was cut off, unless that was done already. Nothing is let go of before all that were
+    /// cut off are kept: the contents of the next one belong to nobody yet.
     ///
     /// # Errors
     /// Where it cannot be written.
     pub(crate) fn save_of_cut_off(&self, images: &RunImages) -> Result<()> {
-        if self.path(images.run).exists() { Ok(()) } else { self.save(images) }
+        if self.path(images.run).exists() { Ok(()) } else { self.write(images) }
     }
 
     /// The runs that can be undone, oldest first.
@@ -167,6 +177,11 @@ impl Keeper for ImageStore {
         if size > self.file_bytes {
             return Ok(too_long(size));
         }
+        let spent =
+            Kept::Not(format!("the run overwrote more than the {} bytes that are kept (undo_bytes)", self.bytes));
+        if self.kept.load(Ordering::Relaxed) >= self.bytes {
+            return Ok(spent);
+        }
         // One more tells whether it grew meanwhile.
         let bytes = system.files().read(path, self.file_bytes.saturating_add(1))?;
         let blob = BlobRef::of(&bytes);
@@ -178,8 +193,7 @@ impl Keeper for ImageStore {
             return Ok(Kept::Whole(blob));
         }
         if self.kept.load(Ordering::Relaxed).saturating_add(blob.size) > self.bytes {
-            let why = format!("the run overwrote more than the {} bytes that are kept (undo_bytes)", self.bytes);
-            return Ok(Kept::Not(why));
+            return Ok(spent);
         }
         let written = durable::create_directory(&self.contents(), 0o700)
             .and_then(|()| durable::write_with(&kept, &bytes, 0o600, Durability::Soon));
