@@ -82,6 +82,8 @@ impl<'a> Dist<'a> {
     }
 
     fn pack(&self) -> io::Result<bool> {
+        // Directories have the same mode whoever packs.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         if self.folder.exists() {
             fs::remove_dir_all(&self.folder)?;
         }
