@@ -16,6 +16,10 @@ use serde_json::Value as Json;
 const RECIPE: &str = "[file.'/etc/pushed']\ncontent = 'by {{ attr.test.who }}'\nmode = '0640'\n";
 const COOKBOOK: &str = "name = 'test'\nversion = '1.0.0'\n[attributes.who]\ntype = 'string'\ndefault = 'a desk'\n";
 
+/// A recipe that takes its time.
+const SLOW: &str = "[execute.slow]\ncommand = 'touch /run/begun; sleep 3'\nnot_if = 'test -e /etc/after'\n\
+                    [file.'/etc/after']\ncontent = 'x'\n";
+
 /// What a login shell may print, and what a machine says to whoever comes.
 const NOISE: &str = "echo 'Welcome! {\"done\":[]}'; echo oops >&2; printf 'no line'";
 
@@ -60,6 +64,10 @@ impl Office {
         Ok(office)
     }
 
+    fn push_exec(&self, arguments: &str) -> Result<Output> {
+        self.desk.machine.shell(&format!("converge exec {arguments}"))
+    }
+
     fn push(&self, arguments: &str) -> Result<Output> {
         self.desk.machine.shell(&format!("cd /root/policy && converge push --policy test {arguments}"))
     }
@@ -102,13 +110,34 @@ fn machines_with_nothing_installed_are_converged_over_ssh() -> Result<()> {
     let again = json(&office.push("--json root@web ops@shop")?.assert_ok());
     assert_eq!((count(&again[0], "up_to_date"), count(&again[1], "up_to_date")), (1, 1), "{again}");
 
+    // One command, and one script, on both; what they say alike is said once.
+    let named = office.push_exec("root@web ops@shop -- hostname -s")?.assert_ok();
+    assert!(
+        named.stdout.contains("root@web:\nweb\n") && named.stdout.contains("ops@shop:\nshop\n"),
+        "{}",
+        named.stdout
+    );
+    office
+        .desk
+        .machine
+        .write_file("/root/who", "#!/bin/bash\necho \"it's ${BASH_VERSION:+bash} of $(id -un)\"; exit 3\n")?;
+    let script = office.push_exec("--sudo --script /root/who --json root@web ops@shop")?.assert_code(2);
+    let record = json(&script);
+    for machine in record["machines"].as_array().unwrap() {
+        assert_eq!((machine["code"].as_i64(), machine["output"].as_str()), (Some(3), Some("it's bash of root\n")));
+    }
+    let late = office.push_exec("--timeout 1s root@web -- sleep 60")?.assert_code(2);
+    assert!(late.stdout.contains("124 (its time was up)"), "{}", late.stdout);
+    office.web.shell("ls /tmp/tmp.*")?.assert_code(2);
+    office.desk.shell("grep -l 'root@desk' /root/.local/state/converge/exec/*.json")?;
+
     // One that cannot be reached keeps no other from being converged.
     let partly = office.push("--json root@ghost.invalid root@web")?.assert_code(3);
     let arrivals = json(&partly);
     assert!(arrivals[0]["error"]["message"].as_str().unwrap().contains("ghost.invalid"), "{arrivals}");
     assert_eq!(count(&arrivals[1], "up_to_date"), 1, "{arrivals}");
     let halted = office.push("--batch 1 root@ghost.invalid root@web")?.assert_code(3);
-    assert!(halted.stderr.contains("1 machines were not begun"), "{}", halted.stderr);
+    assert!(halted.stderr.contains("halted: 1 machines were not begun"), "{}", halted.stderr);
 
     let refused = office.push("guest@shop")?.assert_code(3);
     assert!(refused.stderr.contains("sudo"), "{}", refused.stderr);
@@ -117,6 +146,11 @@ fn machines_with_nothing_installed_are_converged_over_ssh() -> Result<()> {
         "(echo sesame; sleep 30) | script -qec 'cd /root/policy && converge push --policy test ana@shop' /dev/null";
     let asked = office.desk.machine.shell(asked)?.assert_ok();
     assert!(asked.stdout.contains("1 up to date"), "{}", asked.stdout);
+
+    // A wrong one ends at once, with a reason.
+    let wrong = "(echo wrong; sleep 30) | script -qec 'cd /root/policy && timeout --foreground 20 converge push --policy test ana@shop' /dev/null";
+    let wrong = office.desk.machine.shell(wrong)?.assert_code(3);
+    assert!(wrong.stdout.contains("is the password right"), "{}", wrong.stdout);
 
     // Another machine under the same name is not trusted.
     office.web.shell("rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh")?.assert_ok();
@@ -132,10 +166,7 @@ fn a_broken_connection_ends_a_run_whole_and_loses_no_report() -> Result<()> {
         return Ok(());
     }
     let office = Office::open()?;
-    office.desk.repository_file(
-        "cookbooks/test/recipes/default.toml",
-        "[execute.slow]\ncommand = 'touch /run/begun; sleep 3'\nnot_if = 'test -e /etc/after'\n[file.'/etc/after']\ncontent = 'x'\n",
-    )?;
+    office.desk.repository_file("cookbooks/test/recipes/default.toml", SLOW)?;
     for (flags, word, after) in [("", "cancelled", 1), ("--detach", "succeeded", 0)] {
         office.web.shell("rm -f /run/begun /etc/after")?.assert_ok();
         let line = format!("cd /root/policy && exec converge push --policy test {flags} root@web");
@@ -147,7 +178,7 @@ fn a_broken_connection_ends_a_run_whole_and_loses_no_report() -> Result<()> {
         }
         // Meanwhile no other run begins, and it is said whose this is.
         let second = office.push("--lock-wait 0s root@web")?.assert_code(3);
-        assert!(second.stderr.contains("converge, since"), "{}", second.stderr);
+        assert!(second.stderr.contains("converge (pushed by root@desk), since"), "{}", second.stderr);
 
         office.desk.shell("pkill -9 -x ssh")?;
         let broken = push.wait(Duration::from_secs(30))?.assert_code(3);
@@ -155,6 +186,9 @@ fn a_broken_connection_ends_a_run_whole_and_loses_no_report() -> Result<()> {
         office.web.shell("while pgrep -f 'pushe[d] --json'; do sleep 0.1; done")?.assert_ok();
         office.web.run(["test", "-e", "/etc/after"])?.assert_code(after);
 
+        // The author goes on meanwhile: what is new is sent, and what is left there is collected.
+        let more = format!("{SLOW}[file.'/etc/more']\ncontent = 'after {word}'\n");
+        office.desk.repository_file("cookbooks/test/recipes/default.toml", &more)?;
         let collected = office.push("root@web")?.assert_ok();
         assert!(collected.stdout.contains("an earlier push ended there"), "{}", collected.stdout);
         assert!(collected.stdout.contains(word), "{}", collected.stdout);

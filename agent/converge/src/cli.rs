@@ -3,7 +3,7 @@
 mod authority;
 mod paper;
 mod publishing;
-mod push;
+pub(crate) mod push;
 mod revisions;
 mod secrets;
 mod store;
@@ -20,7 +20,7 @@ use tracing_subscriber::filter::Targets;
 pub(crate) use authority::{AuditArgs, EnrollArgs, JoinArgs, KeyAction, KeyArgs, OperatorArgs, TokenAction, TokenArgs};
 pub(crate) use paper::{CompletionsArgs, ManualArgs};
 pub(crate) use publishing::{PublishArgs, SignArgs};
-pub(crate) use push::{PushArgs, PushedArgs};
+pub(crate) use push::{ExecArgs, PaceArgs, PushArgs, PushedArgs, SshArgs};
 pub(crate) use revisions::{AnewArgs, DiffArgs, PromoteArgs, RevisionsArgs, RollbackArgs};
 pub(crate) use secrets::{KeeperArgs, SecretAction, SecretArgs};
 pub(crate) use store::{StoreAction, StoreArgs};
@@ -221,6 +221,8 @@ pub(crate) enum Command {
     Store(StoreArgs),
     /// Converge machines over SSH that need nothing installed.
     Push(PushArgs),
+    /// Run a command or a script on machines over SSH.
+    Exec(ExecArgs),
     /// Be the machine's side of a push.
     #[command(hide = true)]
     Pushed(PushedArgs),

@@ -99,6 +99,7 @@ fn dispatch(cli: &Cli, console: Console) -> Outcome {
         Some(Command::Enroll(args)) => commands::enroll::run(args, common, console),
         Some(Command::Key(args)) => commands::key::run(args, common, console),
         Some(Command::Push(args)) => commands::push::run(args, console),
+        Some(Command::Exec(args)) => commands::exec::run(args, console),
         Some(Command::Pushed(args)) => push::far::run(args, common, console),
         Some(Command::Audit(args)) => commands::audit::run(args, console),
         Some(Command::Nodes(args)) => commands::nodes::run(args, console),

@@ -1,4 +1,4 @@
-//! What is typed after `converge push`.
+//! What is typed after `converge push` and `converge exec`.
 
 use std::path::PathBuf;
 
@@ -34,17 +34,9 @@ pub(crate) struct PushArgs {
     #[arg(long, requires = "plan")]
     pub detailed_exit_code: bool,
 
-    /// Push to so many machines at once.
-    #[arg(long, default_value_t = 10, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
-    pub jobs: u16,
-
-    /// Begin no further machine after one failed.
-    #[arg(long)]
-    pub fail_fast: bool,
-
-    /// Push to so many machines, or such a part of them, before the next: `5`, `10%`. Halt where one failed.
-    #[arg(long, value_name = "SIZE")]
-    pub batch: Option<BatchSize>,
+    /// How many machines at once.
+    #[command(flatten)]
+    pub pace: PaceArgs,
 
     /// Let the run go on where the connection breaks. The next push collects its report.
     #[arg(long, conflicts_with = "plan")]
@@ -62,17 +54,41 @@ pub(crate) struct PushArgs {
     #[arg(long, value_name = "FILE")]
     pub agent: Option<PathBuf>,
 
-    /// An option for ssh(1), as `-o` of it takes one: `Port=2222`; may be repeated.
-    #[arg(short = 'o', long = "ssh-option", value_name = "OPTION")]
-    pub ssh_options: Vec<String>,
-
-    /// The configuration file for ssh(1).
-    #[arg(short = 'F', long, value_name = "FILE")]
-    pub ssh_config: Option<PathBuf>,
+    /// How machines are reached.
+    #[command(flatten)]
+    pub ssh: SshArgs,
 
     /// Where the reports of the machines are kept [default: ~/.local/state/converge/push].
     #[arg(long, value_name = "DIR")]
     pub reports: Option<PathBuf>,
+}
+
+/// How many machines are worked on at once, and when no more are begun.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct PaceArgs {
+    /// So many machines at once.
+    #[arg(long, default_value_t = 10, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: u16,
+
+    /// Begin no further machine after one failed.
+    #[arg(long)]
+    pub fail_fast: bool,
+
+    /// So many machines, or such a part of them, before the next: `5`, `10%`. Halt where one failed.
+    #[arg(long, value_name = "SIZE")]
+    pub batch: Option<BatchSize>,
+}
+
+/// How ssh(1) is called.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SshArgs {
+    /// An option for ssh(1), as `-o` of it takes one: `Port=2222`; may be repeated.
+    #[arg(short = 'o', long = "ssh-option", value_name = "OPTION")]
+    pub options: Vec<String>,
+
+    /// The configuration file for ssh(1).
+    #[arg(short = 'F', long = "ssh-config", value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// How many machines of all of them.
@@ -115,4 +131,38 @@ pub(crate) struct PushedArgs {
     /// The line that says where the conversation begins.
     #[arg(long, value_name = "TEXT")]
     pub mark: String,
+}
+
+/// `converge exec`
+#[derive(Debug, Args)]
+#[command(after_help = "What it prints and how it ended on each machine is kept in ~/.local/state/converge/exec.\n\n\
+    Exit codes: 0 it ended with 0 on every machine; 1 wrong input; 2 it did not on some; 3 a machine could not be reached.")]
+pub(crate) struct ExecArgs {
+    /// The machines, as ssh(1) knows them: `web-1`, `admin@web-1`.
+    #[arg(value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
+
+    /// The program and its arguments.
+    #[arg(last = true, value_name = "COMMAND", required_unless_present = "script")]
+    pub command: Vec<String>,
+
+    /// A script at this desk: it is run there by its first line, or by sh(1).
+    #[arg(long, value_name = "FILE", conflicts_with = "command")]
+    pub script: Option<PathBuf>,
+
+    /// As root, by a sudo that asks for no password.
+    #[arg(long)]
+    pub sudo: bool,
+
+    /// End it after this long.
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    pub timeout: Span,
+
+    /// How many machines at once.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+
+    /// How machines are reached.
+    #[command(flatten)]
+    pub ssh: SshArgs,
 }

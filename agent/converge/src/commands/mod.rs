@@ -6,6 +6,7 @@ pub(crate) mod compile;
 pub(crate) mod demo;
 pub(crate) mod diff;
 pub(crate) mod enroll;
+pub(crate) mod exec;
 pub(crate) mod facts;
 pub(crate) mod init;
 pub(crate) mod key;

@@ -7,9 +7,7 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::Mutex;
 
 use converge_model::report::{Mode, ReportedError};
 use converge_model::{BlobRef, Outcome as Ended, Report, Result};
@@ -22,7 +20,7 @@ use crate::console::{Console, error_text, hidden, report, table};
 use crate::failure::{Failure, HAS_CHANGES, Outcome, RUN_FAILED, SUCCESS, TROUBLE};
 use crate::push::ssh::Ssh;
 use crate::push::wire::{Order, Reply};
-use crate::push::{Password, Program, Push, Pushed};
+use crate::push::{Password, Program, Push, Pushed, crew};
 use crate::repository::PolicyRepository;
 use crate::state::StateDir;
 use crate::state::reports::LocalReports;
@@ -40,15 +38,16 @@ struct Arrival {
     /// Why there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ReportedError>,
+    /// Reports of earlier pushes that nobody had taken.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Report>,
     #[serde(skip)]
     code: u8,
 }
 
 /// Pushes.
 pub(crate) fn run(args: &PushArgs, console: Console) -> Outcome {
-    if let Some(host) = args.hosts.iter().find(|host| host.starts_with('-') || host.is_empty()) {
-        return Err(Failure::input("push to", format!("{host:?}"), "that is no machine"));
-    }
+    crew::check(&args.hosts)?;
     let (repository, name) = PolicyRepository::of_policy(&args.policy)?;
     let compilation = Compilation::of(repository, &name, console)?;
     let graph = compilation.graph.to_bytes()?;
@@ -63,90 +62,44 @@ pub(crate) fn run(args: &PushArgs, console: Console) -> Outcome {
         detach: args.detach,
     };
     let asks = args.hosts.len() == 1 && std::io::stdin().is_terminal();
+    let reports = args.reports.clone().or_else(|| user_state("push"));
     let push = Push {
-        ssh: &Ssh::new(args.ssh_config.as_deref(), &args.ssh_options, asks)?,
+        ssh: &Ssh::new(&args.ssh, asks)?,
         program: &Program::at(args.agent.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe")))?,
         compilation: &compilation,
         graph: &graph,
         order: &order,
         note: &|text| console.note(text),
+        keep: &|host, report| keep(reports.as_deref(), host, report),
         password: &Password { ask: &|| hidden::ask("Password for sudo on the machines: "), known: Mutex::default() },
     };
-    let crew = Crew { push: &push, args, console, reports: reports_directory(args) };
-    let arrivals = crew.push_to_all();
+    let desk = Desk { push: &push, args, console };
+    let work = |host: &str| desk.push_to(host);
+    let arrivals = crew::spread(&args.hosts, &args.pace, work, |arrival| arrival.code == SUCCESS);
     conclude(args, arrivals, console)
 }
 
-/// Those who push, several machines at once.
-struct Crew<'a> {
+/// Where pushes are watched from.
+struct Desk<'a> {
     push: &'a Push<'a>,
     args: &'a PushArgs,
     console: Console,
-    reports: Option<PathBuf>,
 }
 
-impl Crew<'_> {
-    /// What came of each machine, in the order in which they were named.
-    fn push_to_all(&self) -> Vec<Arrival> {
-        let hosts = &self.args.hosts;
-        let mut arrivals = Vec::new();
-        for batch in hosts.chunks(self.args.batch.map_or(hosts.len(), |batch| batch.of(hosts.len()))) {
-            arrivals.extend(self.push_to(batch));
-            if arrivals.iter().any(|arrival| arrival.code != SUCCESS) && self.args.batch.is_some() {
-                let left = hosts.len() - arrivals.len();
-                self.console
-                    .note(format_args!("halted: {left} machines were not begun, because one of this batch failed"));
-                break;
-            }
-        }
-        arrivals
-    }
-
-    fn push_to(&self, hosts: &[String]) -> Vec<Arrival> {
-        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let arrivals = Mutex::new(BTreeMap::new());
-        let work = || loop {
-            let position = next.fetch_add(1, Ordering::Relaxed);
-            let Some(host) = hosts.get(position) else { return };
-            if self.args.fail_fast && failed.load(Ordering::Relaxed) {
-                return;
-            }
-            let arrival = self.push_to_one(host);
-            failed.fetch_or(arrival.code != SUCCESS, Ordering::Relaxed);
-            arrivals.lock().unwrap_or_else(PoisonError::into_inner).insert(position, arrival);
-        };
-        thread::scope(|scope| {
-            for _ in 1..usize::from(self.args.jobs).min(hosts.len()) {
-                // Where no thread can be had, fewer machines are pushed to at once.
-                let _ = thread::Builder::new().name("push".to_owned()).spawn_scoped(scope, work);
-            }
-            work();
-        });
-        arrivals.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
-    }
-
-    fn push_to_one(&self, host: &str) -> Arrival {
-        let kept = |report: &Report| {
-            if let Some(Err(error)) = self.reports.as_ref().map(|directory| keep(directory, host, report)) {
-                self.console.note(error_text(&error));
-            }
-        };
+impl Desk<'_> {
+    fn push_to(&self, host: &str) -> Arrival {
         match self.push.to(host, &|reply| self.tell(host, reply)) {
             Ok(Pushed { report, code, earlier }) => {
                 for report in &earlier {
                     let summary = report::summary(report);
                     self.say(host, &format!("an earlier push ended there without anybody listening:\n{summary}"));
                 }
-                earlier.iter().for_each(kept);
-                if report.mode == Mode::Apply {
-                    kept(&report);
-                }
-                Arrival { host: host.to_owned(), report: Some(report), error: None, code }
+                Arrival { host: host.to_owned(), report: Some(report), error: None, earlier, code }
             }
             Err(error) => {
                 self.console.note(format_args!("{host}: {}", error_text(&error)));
                 let error = Some(ReportedError::from(&error));
-                Arrival { host: host.to_owned(), report: None, error, code: TROUBLE }
+                Arrival { host: host.to_owned(), report: None, error, earlier: Vec::new(), code: TROUBLE }
             }
         }
     }
@@ -186,6 +139,9 @@ fn conclude(args: &PushArgs, arrivals: Vec<Arrival>, console: Console) -> Outcom
         format!("{plans}{}", outcomes(arrivals))
     })?;
     let begun = arrivals.len();
+    if begun < args.hosts.len() {
+        console.note(format_args!("halted: {} machines were not begun", args.hosts.len() - begun));
+    }
     let worst = arrivals.iter().map(|arrival| arrival.code).max().unwrap_or(SUCCESS);
     match worst {
         SUCCESS if begun < args.hosts.len() => Err(Failure::Said(RUN_FAILED)),
@@ -227,23 +183,23 @@ fn outcomes(arrivals: &[Arrival]) -> String {
 }
 
 /// Keeps the report of a machine at the desk of who pushed.
-fn keep(directory: &Path, host: &str, report: &Report) -> Result<()> {
-    let name = host.replace(['/', '\\'], "_");
-    let state = StateDir::open(&directory.join(name))?;
-    LocalReports::new(&state, REPORTS).add(report)
+fn keep(directory: Option<&Path>, host: &str, report: &Report) -> Result<()> {
+    let Some(directory) = directory else { return Ok(()) };
+    let state = StateDir::open(&directory.join(host.replace(['/', '\\'], "_")))?;
+    let reports = LocalReports::new(&state, REPORTS);
+    reports.newest_of_few()?;
+    reports.add(report)
 }
 
-fn reports_directory(args: &PushArgs) -> Option<PathBuf> {
-    let state = || {
-        let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-        let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
-        state.map(|state| state.join("converge/push"))
-    };
-    args.reports.clone().or_else(state)
+/// Where a person's own programs keep what is called `name`.
+pub(super) fn user_state(name: &str) -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home)?;
+    Some(state.join("converge").join(name))
 }
 
 /// Who pushes, as far as the machine that it is done from knows: `alice@laptop`.
-fn pusher() -> String {
+pub(super) fn pusher() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name);
     let machine = converge_system::linux::facts::hostname().ok();
     format!("{}@{}", user.as_deref().unwrap_or("somebody"), machine.as_deref().unwrap_or("somewhere"))

@@ -22,6 +22,7 @@ use serde_json::json;
 use crate::cli::{ColorWhen, CommonArgs};
 use crate::failure::{Failure, Outcome};
 use crate::run::signals;
+use report::visible;
 
 /// Something good.
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
@@ -159,9 +160,9 @@ impl Console {
 
 /// An error with its hint.
 pub(crate) fn error_text(error: &Error) -> String {
-    let mut text = format!("{}: {error}", styled(BAD, "error"));
+    let mut text = format!("{}: {}", styled(BAD, "error"), visible(&error.to_string()));
     if let Some(hint) = &error.hint {
-        text.push_str(&format!("\n  {} {hint}", styled(GOOD, "help:")));
+        text.push_str(&format!("\n  {} {}", styled(GOOD, "help:"), visible(hint)));
     }
     text
 }

@@ -33,13 +33,13 @@ pub(crate) fn resource(resource: &ResourceReport) -> String {
         text.push_str(" (ignored)");
     }
     if let Some(reason) = &resource.reason {
-        text.push_str(&format!("  {}", styled(DIM, reason)));
+        text.push_str(&format!("  {}", styled(DIM, visible(reason))));
     }
     for change in &resource.changes {
         text.push_str(&change_lines(change));
     }
     for assumption in &resource.assumptions {
-        text.push_str(&format!("\n      {} {assumption}", styled(NOTE, "assuming:")));
+        text.push_str(&format!("\n      {} {}", styled(NOTE, "assuming:"), visible(assumption)));
     }
     if let Some(error) = &resource.error {
         text.push_str(&error_lines(error));
@@ -75,13 +75,13 @@ pub(crate) fn change_lines(change: &Change) -> String {
     }
 }
 
-/// A line as it is safe to print: other users write files, and a terminal obeys what is in them.
-fn visible(line: &str) -> Cow<'_, str> {
+/// Text as it is safe to print: other users write files, other machines answer, and a terminal obeys what is in it.
+pub(super) fn visible(line: &str) -> Cow<'_, str> {
     if is_safe(line) {
         return Cow::Borrowed(line);
     }
     let picture = |c: char| match c {
-        '\t' => c,
+        '\t' | '\n' => c,
         c if c.is_control() => char::from_u32(0x2400 + u32::from(c)).filter(|_| c.is_ascii()).unwrap_or('\u{fffd}'),
         c => c,
     };
@@ -128,7 +128,7 @@ fn error_lines(error: &ReportedError) -> String {
     let lines: Vec<Cow<'_, str>> = error.message.lines().map(visible).collect();
     let mut text = format!("\n      {}", styled(BAD, lines.join("\n      ")));
     if let Some(hint) = &error.hint {
-        text.push_str(&format!("\n      {} {hint}", styled(GOOD, "help:")));
+        text.push_str(&format!("\n      {} {}", styled(GOOD, "help:"), visible(hint)));
     }
     text
 }

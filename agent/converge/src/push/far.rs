@@ -1,15 +1,18 @@
 //! The far side of a push: the agent that was brought to the machine, as `converge pushed`.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, Read, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use converge_model::report::{Mode, ReportedError};
 use converge_model::{BlobRef, Cancel, Error, ErrorKind, Event, EventSink, Graph, Outcome as Ended, Result, RunId};
 use converge_system::linux::durable::{self, Durability};
+use nix::fcntl::{Flock, FlockArg};
 
 use super::wire::{Order, Reply, Request, broken, hear, say};
 use crate::cli::{CommonArgs, PushedArgs};
@@ -24,43 +27,56 @@ use crate::state::{self, Loaded, StateDir};
 /// How long the near side is waited for to say that it has the report.
 const TAKING: Duration = Duration::from_secs(10);
 
+/// How many things may wait to be read at the desk, and how long one may that is too many.
+const MOST_UNREAD: usize = 10_000;
+/// For how long a desk that reads nothing is taken to be there.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether anybody listens.
+const WATCHING: Duration = Duration::from_millis(100);
+
 /// How many runs are remembered whose reports nobody took.
 const MOST_UNTAKEN: usize = 50;
 
 /// Serves one push over standard input and output.
 pub(crate) fn run(args: &PushedArgs, common: &CommonArgs, console: Console) -> Outcome {
-    let near = Near;
-    near.begin(&args.mark);
-    let served = serve(near, common, console);
+    let cancel = Cancel::new();
+    let (near, writer) = Near::begin(&args.mark, &cancel)?;
+    let served = serve(&near, cancel, common, console);
     if let Err(Failure::Input(error) | Failure::Trouble(error)) = &served {
         near.say(&Reply::Refused(ReportedError::from(error)));
     }
+    near.end(writer);
     served
 }
 
-fn serve(near: Near, common: &CommonArgs, console: Console) -> Outcome {
+fn serve(near: &Near, gone: Cancel, common: &CommonArgs, console: Console) -> Outcome {
     let mut input = std::io::BufReader::new(std::io::stdin());
     let Some(Request::Order(order)) = hear(&mut input)? else {
         return Err(broken("it does not begin with an order".to_owned()).into());
     };
     let mut agent = Agent::open(common, console)?;
     let place = StateDir::open(&agent.state.path("pushed"))?;
+    let lock = lock(&place)?;
     let untaken = Untaken::of(&place);
     for report in untaken.runs().into_iter().filter_map(|run| LocalReports::new(&agent.state, 0).read(run)) {
         near.say(&Reply::Earlier(Box::new(report)));
     }
-    let cache = fill(near, &mut input, &order, &place)?;
+    let cache = BlobCache::open(&place)?;
+    fill(near, &mut input, &order, &cache)?;
     let graph = graph(&cache, &order)?;
 
     let (taken, answers) = channel();
-    let cancel = (!order.detach).then(|| agent.cancel.clone());
     thread::Builder::new()
         .name("near".to_owned())
-        .spawn(move || listen(input, &taken, cancel.as_ref()))
+        .spawn(move || listen(input, &taken, &gone))
         .map_err(|error| Error::io("start", "a thread", &error))?;
+    if !order.detach {
+        near.ends_runs_of(&agent.cancel);
+    }
     agent.started_by = Some(format!("pushed by {}", order.by));
-    agent.listener = Some(Arc::new(near));
-    let choice = PolicyChoice::of_graph(graph, Arc::new(cache), order.group.clone())?;
+    agent.listener = Some(Arc::new(near.clone()));
+    let choice = PolicyChoice::of_graph(graph, Arc::new(cache.clone()), order.group.clone())?;
     let Done { report, code } = match order.mode {
         Mode::Plan => agent.plan(choice)?,
         Mode::Apply => {
@@ -76,14 +92,36 @@ fn serve(near: Near, common: &CommonArgs, console: Console) -> Outcome {
     }
     near.say(&Reply::Done(Box::new(report), code));
     settle(&untaken, &answers);
+    tidy(&cache, &order, lock, code);
     if code == SUCCESS { Ok(()) } else { Err(Failure::Said(code)) }
 }
 
+/// Says that this push uses what is kept of earlier ones: meanwhile nobody takes any of it away.
+fn lock(place: &StateDir) -> Result<Flock<File>> {
+    let path = place.path("lock");
+    let failed = |error: &std::io::Error| Error::io("lock", path.display(), error);
+    let file = File::options().create(true).append(true).mode(0o600).open(&path).map_err(|error| failed(&error))?;
+    Flock::lock(file, FlockArg::LockShared).map_err(|(_, errno)| failed(&errno.into()))
+}
+
+/// Lets go of what this push did not need, unless another one may; and of what is damaged, where a run failed over it.
+fn tidy(cache: &BlobCache, order: &Order, lock: Flock<File>, code: u8) {
+    if lock.relock(FlockArg::LockExclusiveNonblock).is_err() {
+        return;
+    }
+    let needed = order.blobs.iter().chain([&order.graph]).map(|blob| blob.digest).collect::<BTreeSet<_>>();
+    let tidied = cache.keep_only(&needed).and_then(|()| if code == SUCCESS { Ok(0) } else { cache.drop_damaged() });
+    if let Err(error) = tidied {
+        tracing::warn!("what earlier pushes left stays: {error}");
+    }
+}
+
 /// Gets what is missing of the order.
-fn fill(near: Near, input: &mut impl BufRead, order: &Order, place: &StateDir) -> Result<BlobCache> {
-    let cache = BlobCache::open(place)?;
-    let all = || order.blobs.iter().chain([&order.graph]);
-    let mut wanted: Vec<BlobRef> = all().filter(|blob| !cache.has(blob)).copied().collect();
+fn fill(near: &Near, input: &mut impl BufRead, order: &Order, cache: &BlobCache) -> Result<()> {
+    let mut wanted: Vec<BlobRef> = order.blobs.iter().filter(|blob| !cache.has(blob)).copied().collect();
+    if cache.read(&order.graph)?.is_none() {
+        wanted.push(order.graph);
+    }
     wanted.sort_unstable_by_key(|blob| blob.digest);
     wanted.dedup();
     near.say(&Reply::Wanted(wanted.clone()));
@@ -93,8 +131,7 @@ fn fill(near: Near, input: &mut impl BufRead, order: &Order, place: &StateDir) -
         };
         cache.fill(&blob, |sink| copy(input, blob.size, sink))?;
     }
-    cache.keep_only(&all().map(|blob| blob.digest).collect::<BTreeSet<_>>())?;
-    Ok(cache)
+    Ok(())
 }
 
 /// Hands the next `size` bytes to `sink`.
@@ -117,16 +154,14 @@ fn graph(cache: &BlobCache, order: &Order) -> Result<Graph> {
     Graph::from_bytes(&bytes)
 }
 
-/// Listens until the near side is gone. Then the run ends after the current resource, unless it may go on.
-fn listen(mut input: impl BufRead, taken: &Sender<RunId>, cancel: Option<&Cancel>) {
+/// Listens until the near side is gone.
+fn listen(mut input: impl BufRead, taken: &Sender<RunId>, gone: &Cancel) {
     while let Ok(Some(request)) = hear(&mut input) {
         if let Request::Taken(run) = request {
             let _ = taken.send(run);
         }
     }
-    if let Some(cancel) = cancel {
-        cancel.after_current();
-    }
+    gone.after_current();
 }
 
 /// Forgets the runs whose reports the near side has.
@@ -171,16 +206,67 @@ impl Untaken {
 }
 
 /// The near side, as it is spoken to. That it is gone is nobody's failure: the report is kept.
-#[derive(Clone, Copy)]
-struct Near;
+#[derive(Clone)]
+struct Near {
+    lines: SyncSender<Vec<u8>>,
+    /// Asked once nobody listens any more: the connection broke, or what is said is not read for [`PATIENCE`].
+    gone: Cancel,
+}
 
 impl Near {
-    fn begin(self, mark: &str) {
-        let _ = std::io::stdout().lock().write_all(format!("\n{mark} here\n").as_bytes());
+    /// Begins to speak, on a thread of its own: a desk that sleeps must not hold up a run.
+    fn begin(mark: &str, gone: &Cancel) -> Result<(Self, JoinHandle<()>)> {
+        let (lines, said) = sync_channel::<Vec<u8>>(MOST_UNREAD);
+        let first = format!("\n{mark} here\n").into_bytes();
+        let write = move || {
+            let mut output = std::io::stdout();
+            for line in std::iter::once(first).chain(said) {
+                if output.write_all(&line).and_then(|()| output.flush()).is_err() {
+                    return;
+                }
+            }
+        };
+        let writer = thread::Builder::new().name("speaker".to_owned()).spawn(write);
+        let writer = writer.map_err(|error| Error::io("start", "a thread", &error))?;
+        Ok((Self { lines, gone: gone.clone() }, writer))
     }
 
-    fn say(self, reply: &Reply) {
-        let _ = say(&mut std::io::stdout().lock(), reply);
+    fn say(&self, reply: &Reply) {
+        let mut line = Vec::new();
+        if say(&mut line, reply).is_err() || self.gone.is_asked() {
+            return;
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(TrySendError::Full(unsaid)) = self.lines.try_send(line) {
+            if Instant::now() > deadline {
+                self.gone.after_current();
+                return;
+            }
+            line = unsaid;
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Lets runs end after the current resource once nobody listens.
+    fn ends_runs_of(&self, cancel: &Cancel) {
+        let (gone, cancel) = (self.gone.clone(), cancel.clone());
+        let watch = move || {
+            while !gone.is_asked() {
+                thread::sleep(WATCHING);
+            }
+            cancel.after_current();
+        };
+        // Where no thread can be had, the run ends when it is through.
+        let _ = thread::Builder::new().name("watch".to_owned()).spawn(watch);
+    }
+
+    /// Waits a while until all was heard.
+    fn end(self, writer: JoinHandle<()>) {
+        drop(self.lines);
+        let deadline = Instant::now() + TAKING;
+        while !writer.is_finished() && !self.gone.is_asked() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! One session of [`ssh`] runs a small script there, which looks for the agent by its digest and becomes it; where it is
 //! missing, another session brings it. The near side ([`Push`]) and the far side ([`far`]) then talk in the lines of [`wire`].
 
+pub(crate) mod crew;
+pub(crate) mod exec;
 pub(crate) mod far;
 pub(crate) mod script;
 pub(crate) mod ssh;
@@ -12,6 +14,7 @@ use std::io::{Read as _, Write};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use converge_model::report::Mode;
 use converge_model::{BlobRef, Digest, Error, ErrorKind, Report, Result};
 
 use crate::client::BlobBytes;
@@ -19,7 +22,7 @@ use crate::commands::compile::Compilation;
 use crate::failure::Failure;
 use crate::repository;
 use script::{Found, Sudo};
-use ssh::{Session, Ssh};
+use ssh::{Input, Session, Ssh};
 use wire::{Ends, Order, Reply, Request, broken};
 
 /// How often a machine is begun anew: once to bring the agent, once to ask for a password.
@@ -59,6 +62,8 @@ pub(crate) struct Push<'a> {
     pub order: &'a Order,
     /// Says what is being waited for.
     pub note: &'a (dyn Fn(&str) + Sync),
+    /// Keeps the report of a machine. Only then the machine may forget that it has it.
+    pub keep: &'a (dyn Fn(&str, &Report) -> Result<()> + Sync),
     /// Asks for the password with which sudo lets one be root; asked once for all machines.
     pub password: &'a Password<'a>,
 }
@@ -107,10 +112,13 @@ impl Push<'_> {
         let mut sudo = Sudo::Free;
         for _ in 0..MOST_TRIES {
             let mark = token()?;
-            let script = script::begin(&mark, &self.program.blob.digest, sudo);
+            let script = script::begin(&mark, &self.program.blob, sudo);
             let (mut session, word) = match sudo {
-                Sudo::Free => self.ssh.session(host, &script, &mark, b"")?,
-                Sudo::Password => self.with_password(host, &script, &mark)?,
+                Sudo::Free => self.ssh.session(host, &script, &mark, Input::Open(b""))?,
+                Sudo::Password => {
+                    let line = zeroize::Zeroizing::new(format!("{}\n", *self.password.get()?));
+                    self.ssh.session(host, &script, &mark, Input::Open(line.as_bytes()))?
+                }
             };
             match Found::parse(&word, host)? {
                 Found::Here => return Ok(session),
@@ -128,25 +136,26 @@ impl Push<'_> {
             }
         }
         let cause = "the agent that was brought is not there when it is to be started";
-        Err(Error::new(ErrorKind::Failed, "start", format!("the agent on {host}"), cause))
+        Err(Error::new(ErrorKind::Failed, "start", format!("the agent on {host}"), cause)
+            .with_hint("does something there remove it? docs/push.md names the directories"))
     }
 
-    /// As [`Ssh::session`], with the password first of all.
-    fn with_password(&self, host: &str, script: &str, mark: &str) -> Result<(Session, String)> {
-        let password = self.password.get()?;
-        let line = zeroize::Zeroizing::new(format!("{}\n", *password));
-        self.ssh.session(host, script, mark, line.as_bytes())
-    }
-
-    /// Whether sudo takes the password: it would ask again and again for what comes after a wrong one.
+    /// Whether sudo takes the password. Nothing may follow a wrong one: sudo would take it for the next try.
     fn check_password(&self, host: &str) -> Result<()> {
         let mark = token()?;
-        let (mut session, word) = self.with_password(host, &script::check_password(&mark), &mark)?;
+        let password = self.password.get()?;
+        let line = zeroize::Zeroizing::new(format!("{}\n", *password));
+        let input = Input::Whole(line.as_bytes());
+        let (mut session, word) = self.ssh.session(host, &script::check_password(&mark), &mark, input)?;
         if word == "right" && session.finish() {
             return Ok(());
         }
         let error = session.failed("become root on");
-        *self.password.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut known = self.password.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another machine may have been given a better one meanwhile.
+        if known.as_ref() == Some(&password) {
+            *known = None;
+        }
         Err(error.with_hint("is the password right, and may this user run anything with sudo?"))
     }
 
@@ -154,7 +163,8 @@ impl Push<'_> {
     fn bring(&self, host: &str, directory: &str, system: &str, there: u64) -> Result<()> {
         let mark = token()?;
         let blob = self.program.blob;
-        let (mut session, _) = self.ssh.session(host, &script::bring(&mark, directory, &blob.digest), &mark, b"")?;
+        let (mut session, _) =
+            self.ssh.session(host, &script::bring(&mark, directory, &blob.digest), &mark, Input::Open(b""))?;
         let mut program = repository::open(&self.program.path)?;
         let sent = match &mut session.say {
             Some(say) => std::io::copy(&mut program.by_ref().take(there), &mut std::io::sink())
@@ -190,13 +200,19 @@ impl Push<'_> {
         let outcome = ends.say(&Request::Order(self.order.clone())).and_then(|()| {
             loop {
                 match ends.hear()? {
-                    Some(Reply::Wanted(blobs)) => self.send(&mut ends.say, &blobs)?,
                     Some(Reply::Earlier(report)) => {
-                        ends.say(&Request::Taken(report.run))?;
+                        (self.keep)(host, &report)?;
                         earlier.push(*report);
                     }
+                    Some(Reply::Wanted(blobs)) => {
+                        self.send(&mut ends.say, &blobs)?;
+                        earlier.iter().try_for_each(|report| ends.say(&Request::Taken(report.run)))?;
+                    }
                     Some(Reply::Done(report, code)) => {
-                        ends.say(&Request::Taken(report.run))?;
+                        if report.mode == Mode::Apply {
+                            (self.keep)(host, &report)?;
+                            ends.say(&Request::Taken(report.run))?;
+                        }
                         return Ok(Some((report, code)));
                     }
                     Some(Reply::Refused(refused)) => {

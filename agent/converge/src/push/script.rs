@@ -5,7 +5,9 @@
 
 use std::io::BufRead;
 
-use converge_model::{Digest, Error, ErrorKind, Result};
+use converge_model::{BlobRef, Digest, Error, ErrorKind, Result};
+
+use super::ssh::MOST_NOISE;
 
 /// How one becomes root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,8 @@ pub(super) enum Found {
 
 /// Looks for the agent in the directories that only this user (root, as far as possible) can write to, and becomes it. `$c` is
 /// a directory, `$u` who one is.
-pub(super) fn begin(mark: &str, agent: &Digest, sudo: Sudo) -> String {
+pub(super) fn begin(mark: &str, agent: &BlobRef, sudo: Sudo) -> String {
+    let (agent, size) = (agent.digest, agent.size);
     let become_root = match sudo {
         Sudo::Free => {
             "if [ \"$u\" = 0 ]; then s=; elif ! command -v sudo >/dev/null; then say no-sudo; exit 1; \
@@ -43,7 +46,7 @@ pub(super) fn begin(mark: &str, agent: &Digest, sudo: Sudo) -> String {
         &format!("say() {{ printf \"\\n%s %s\\n\" {mark} \"$*\"; }}"),
         places,
         &format!(
-            "for c in \"$@\"; do if [ ! -L \"$c\" ] && [ -O \"$c\" ] && [ -x \"$c/{agent}\" ] && [ -O \"$c/{agent}\" ]; then {become_root}; \
+            "for c in \"$@\"; do if [ ! -L \"$c\" ] && [ -O \"$c\" ] && [ -x \"$c/{agent}\" ] && [ -O \"$c/{agent}\" ] && [ $(wc -c <\"$c/{agent}\") -eq {size} ]; then {become_root}; \
              exec $s \"$c/{agent}\" pushed --json --mark {mark}; fi; done"
         ),
         &format!(
@@ -86,6 +89,8 @@ pub(super) fn bring(mark: &str, directory: &str, agent: &Digest) -> String {
         ),
         &format!("chmod 700 \"$c/{agent}.part\""),
         &format!("if ! \"$c/{agent}.part\" --version >/dev/null 2>&1; then rm -f \"$c/{agent}.part\"; say foreign; exit 1; fi"),
+        // What has its name must be whole, after a power cut too.
+        "sync",
         &format!("mv -f \"$c/{agent}.part\" \"$c/{agent}\" && say whole"),
         // Other versions that nobody brought or replaced for a month.
         &format!("find \"$c\" -maxdepth 1 -type f -mtime +30 ! -name {agent} -exec rm -f {{}} + 2>/dev/null"),
@@ -94,13 +99,13 @@ pub(super) fn bring(mark: &str, directory: &str, agent: &Digest) -> String {
 }
 
 /// What became of the agent that was brought: the last thing said.
-pub(super) fn brought(hear: &mut impl BufRead, mark: &str) -> Option<String> {
-    let said = hear.lines().map_while(std::result::Result::ok);
+pub(super) fn brought(hear: impl BufRead, mark: &str) -> Option<String> {
+    let said = hear.take(MOST_NOISE).lines().map_while(std::result::Result::ok);
     said.filter_map(|line| line.strip_prefix(mark).map(|word| word.trim().to_owned())).last()
 }
 
 /// `text` in double quotes for sh(1).
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let special = |c: char| matches!(c, '"' | '$' | '`' | '\\');
     let escaped: String = text.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect();
     format!("\"{escaped}\"")
@@ -146,8 +151,8 @@ mod tests {
     fn scripts_fit_between_the_single_quotes_of_any_shell() {
         let agent = Digest::of(b"agent");
         for script in [
-            begin("mark", &agent, Sudo::Free),
-            begin("mark", &agent, Sudo::Password),
+            begin("mark", &BlobRef::of(b"agent"), Sudo::Free),
+            begin("mark", &BlobRef::of(b"agent"), Sudo::Password),
             bring("mark", "/home/a \"b\" $c", &agent),
             check_password("mark"),
         ] {

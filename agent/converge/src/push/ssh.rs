@@ -10,20 +10,33 @@
 use std::fs::DirBuilder;
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use converge_model::{Error, ErrorKind, Result};
 
 use super::token;
+use crate::cli::SshArgs;
 
-/// How much a login shell may print before the session begins, in bytes.
-const MOST_NOISE: u64 = 1 << 20;
+/// How much a login shell, or a script, may print before the session begins, in bytes.
+pub(super) const MOST_NOISE: u64 = 1 << 20;
 
 /// How much of what ssh complains about is kept, in bytes.
 const MOST_COMPLAINTS: usize = 16 << 10;
+
+/// How long a session that failed may take to end by itself.
+const ENDING: Duration = Duration::from_secs(5);
+
+/// What a session is told before anything is heard of it.
+pub(crate) enum Input<'a> {
+    /// This, and more will follow.
+    Open(&'a [u8]),
+    /// This, and nothing else ever.
+    Whole(&'a [u8]),
+}
 
 /// How ssh(1) is to be called.
 #[derive(Debug)]
@@ -38,13 +51,13 @@ impl Ssh {
     ///
     /// # Errors
     /// Where no private directory can be made.
-    pub(crate) fn new(config: Option<&Path>, given: &[String], asks: bool) -> Result<Self> {
+    pub(crate) fn new(args: &SshArgs, asks: bool) -> Result<Self> {
         let sockets = std::env::temp_dir().join(format!("converge-{}", &token()?[..16]));
         DirBuilder::new().mode(0o700).create(&sockets).map_err(|error| {
             Error::io("make", sockets.display(), &error).with_hint("set TMPDIR to a directory of yours")
         })?;
         let mut options: Vec<String> = Vec::new();
-        if let Some(config) = config {
+        if let Some(config) = &args.config {
             options.extend(["-F".to_owned(), config.display().to_string()]);
         }
         let batch = if asks { "no" } else { "yes" };
@@ -57,16 +70,16 @@ impl Ssh {
             "ServerAliveInterval=15".to_owned(),
             "ConnectTimeout=30".to_owned(),
         ];
-        options.extend(given.iter().cloned().chain(own).flat_map(|option| ["-o".to_owned(), option]));
+        options.extend(args.options.iter().cloned().chain(own).flat_map(|option| ["-o".to_owned(), option]));
         Ok(Self { options, sockets })
     }
 
     /// Begins a session in which sh(1) runs `script` on `host`. The script has no quotes ' in it, and ends its own noise by
-    /// printing `mark` at the beginning of a line. `first` is what it is told before that.
+    /// printing `mark` at the beginning of a line. `input` is what it is told before that.
     ///
     /// # Errors
     /// Where there is no ssh, or the session ended before it began.
-    pub(crate) fn session(&self, host: &str, script: &str, mark: &str, first: &[u8]) -> Result<(Session, String)> {
+    pub(crate) fn session(&self, host: &str, script: &str, mark: &str, input: Input<'_>) -> Result<(Session, String)> {
         let mut child = Command::new("ssh")
             .args(&self.options)
             .args(["-T", "--", host, &format!("exec /bin/sh -c '{script}'")])
@@ -80,10 +93,19 @@ impl Ssh {
             return Err(Error::new(ErrorKind::Failed, "talk to", "ssh", "it has no pipes"));
         };
         // Where ssh has ended already, what it complained about says why.
-        let _ = say.write_all(first);
+        let say = match input {
+            Input::Open(first) => {
+                let _ = say.write_all(first);
+                Some(say)
+            }
+            Input::Whole(all) => {
+                let _ = say.write_all(all);
+                drop(say);
+                None
+            }
+        };
         let complaints = Complaints::of(complain);
-        let mut session =
-            Session { host: host.to_owned(), child, say: Some(say), hear: BufReader::new(hear), complaints };
+        let mut session = Session { host: host.to_owned(), child, say, hear: BufReader::new(hear), complaints };
         match skip_to(&mut session.hear, mark) {
             Some(word) => Ok((session, word)),
             None => Err(session.failed("reach")),
@@ -92,7 +114,8 @@ impl Ssh {
 
     /// Ends the connection to `host`, if there is one.
     pub(crate) fn end(&self, host: &str) {
-        let line = ["-q", "-O", "exit", "--", host];
+        // Another name of the same machine may share the connection: it stays for sessions that go on.
+        let line = ["-q", "-O", "stop", "--", host];
         let ended =
             Command::new("ssh").args(&self.options).args(line).stdin(Stdio::null()).stderr(Stdio::null()).status();
         if let Err(error) = ended {
@@ -141,10 +164,23 @@ impl Session {
         self.child.wait().is_ok_and(|status| status.success())
     }
 
+    /// Waits a while for it to end by itself, and then ends it: nobody reads what it still prints.
+    fn end(&mut self) -> std::io::Result<ExitStatus> {
+        let deadline = Instant::now() + ENDING;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.child.kill()?;
+        self.child.wait()
+    }
+
     /// The error of a session that did not go as it should: with what ssh or the program complained about.
     pub(crate) fn failed(&mut self, operation: &str) -> Error {
         self.say = None;
-        let status = self.child.wait();
+        let status = self.end();
         let said = self.complaints.text();
         let cause = match (said.as_str(), status) {
             ("", Ok(status)) => format!("ssh ended with {status} and said nothing"),
@@ -192,7 +228,7 @@ impl Complaints {
             if self.reader.as_ref().is_none_or(JoinHandle::is_finished) {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&kept);

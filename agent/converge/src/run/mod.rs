@@ -92,7 +92,8 @@ impl Agent {
     pub(crate) fn converge(&self, choice: PolicyChoice, limits: Limits) -> Outcome<Done> {
         let source = self.source(choice)?;
         let started = MachineClock.now();
-        let holder = format!("converge, since {} UTC", crate::console::words::moment(started));
+        let by = self.started_by.as_ref().map(|by| format!(" ({by})")).unwrap_or_default();
+        let holder = format!("converge{by}, since {} UTC", crate::console::words::moment(started));
         let _lock = RunLock::take(&self.state.lock_file(), &holder, limits.lock_wait, &self.cancel)?;
         let journal = FileJournal::new(&self.state);
         let store = source.store();
