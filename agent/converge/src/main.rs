@@ -5,6 +5,7 @@
 //! # Current limitations
 //!
 //! - A daemon of a policy from this machine's disk does not notice that it changed before its next moment.
+//! - A push brings no secrets, and does not collect the report of a run that was killed.
 //! - A secret that was set is read at a node's next moment: no held request is answered for it.
 //! - The keeper's key cannot be changed, and every rule of a store has the same one.
 
