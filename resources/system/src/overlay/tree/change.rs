@@ -280,7 +280,7 @@ impl Tree<'_> {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let metadata = &mut node.metadata;
         let (uid, gid) = (attributes.uid.unwrap_or(metadata.uid), attributes.gid.unwrap_or(metadata.gid));
-        if (uid, gid) != (metadata.uid, metadata.gid) && metadata.file_type == FileType::Regular {
+        if (uid, gid) != (metadata.uid, metadata.gid) && metadata.file_type != FileType::Directory {
             let shared = if metadata.mode & 0o010 == 0 { 0 } else { 0o2000 };
             metadata.mode &= !(0o4000 | shared);
         }
