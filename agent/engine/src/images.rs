@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use converge_model::report::Mode;
 use converge_model::resource::Observed;
 use converge_model::{
-    AbsPath, AnyResource, BlobRef, Images, Keeper, Kept, ResourceId, Result, RunId, System, Timestamp, Value,
+    AbsPath, AnyResource, BlobRef, ErrorKind, Images, Keeper, Kept, ResourceId, Result, RunId, System, Timestamp, Value,
 };
 
 use crate::caught::caught;
@@ -170,7 +170,11 @@ impl Run<'_> {
         let told = if is_told { Images::default() } else { images.clone() };
         let entry = Entry::Applying { id: id.clone(), created, images: told };
         if !is_told && overwrites(&images) {
-            self.diary.must_write(&entry)?;
+            match self.diary.must_write(&entry) {
+                // A full disk keeps nothing from being converged.
+                Err(error) if error.kind == ErrorKind::NoSpace => self.diary.note(&entry),
+                told => told?,
+            }
         } else {
             self.diary.note(&entry);
         }

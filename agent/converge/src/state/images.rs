@@ -197,11 +197,18 @@ impl Keeper for ImageStore {
         }
         let written = durable::create_directory(&self.contents(), 0o700)
             .and_then(|()| durable::write_with(&kept, &bytes, 0o600, Durability::Soon));
-        written.map_err(|error| {
-            let cause = format!("what is there cannot be kept for `converge undo`: {error}");
-            Error::new(error.kind, "change", path, cause)
-                .with_hint("make room, or set `undo_runs = 0` in agent.toml to overwrite without keeping anything")
-        })?;
+        match written {
+            // A full disk keeps nothing from being converged: what is overwritten is lost, and undoing says so.
+            Err(error) if error.kind == ErrorKind::NoSpace => {
+                return Ok(Kept::Not("no space was left for it".to_owned()));
+            }
+            Err(error) => {
+                let cause = format!("what is there cannot be kept for `converge undo`: {error}");
+                return Err(Error::new(error.kind, "change", path, cause)
+                    .with_hint("set `undo_runs = 0` in agent.toml to overwrite without keeping anything"));
+            }
+            Ok(()) => {}
+        }
         self.kept.fetch_add(blob.size, Ordering::Relaxed);
         self.unflushed.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
         Ok(Kept::Whole(blob))
